@@ -2,7 +2,7 @@
  * Invariants. A broken invariant is a programmer error: the state can no longer be trusted, so it throws FatalError, which
  * nobody catches but the program, and the process stops. Cheap checks always run; costly ones only when switched on.
  */
-import { FatalError, type Facts } from './errors.ts';
+import { type Facts, FatalError } from './errors.ts';
 
 /**
  * Stops the process's trust in itself when `condition` is false. `message` is a constant lower-case phrase; what varies goes

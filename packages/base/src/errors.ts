@@ -19,16 +19,7 @@ export class FatalError extends Error {
 /** Part of storage an error is about. */
 export type StorageSubject = 'wal' | 'backend' | 'snapshot' | 'data-dir';
 /** What was being done to it. */
-export type StorageVerb =
-  | 'open'
-  | 'read'
-  | 'write'
-  | 'sync'
-  | 'rename'
-  | 'remove'
-  | 'list'
-  | 'lock'
-  | 'verify';
+export type StorageVerb = 'open' | 'read' | 'write' | 'sync' | 'rename' | 'remove' | 'list' | 'lock' | 'verify';
 
 /**
  * The disk said no, or its bytes are wrong. Reads as a sentence: "cannot sync wal: EIO …". Never retried: a second sync after

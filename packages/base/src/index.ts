@@ -1,7 +1,13 @@
 export { enableExpensiveInvariants, expensiveInvariant, invariant, unreachable } from './assert.ts';
 export { Deferred, Notifier } from './async.ts';
 export { type Clock, sleep, type Timer } from './clock.ts';
-export { type CrashPointName, type CrashPoints, crashPointNames, noCrashPoints, SimulatedCrash } from './crash-point.ts';
+export {
+  type CrashPointName,
+  type CrashPoints,
+  crashPointNames,
+  noCrashPoints,
+  SimulatedCrash,
+} from './crash-point.ts';
 export { type Disk, type DiskFile, joinPath } from './disk.ts';
 export {
   CorruptionError,
@@ -11,7 +17,16 @@ export {
   type StorageSubject,
   type StorageVerb,
 } from './errors.ts';
-export { type ClusterId, formatId, type LeaseId, type MemberId, noLease, noMember, parseId, type WatchId } from './ids.ts';
+export {
+  type ClusterId,
+  formatId,
+  type LeaseId,
+  type MemberId,
+  noLease,
+  noMember,
+  parseId,
+  type WatchId,
+} from './ids.ts';
 export { type Key, keyFromBytes, keyToBytes, prefixEnd } from './keys.ts';
 export { type Random, randomId, SeededRandom } from './random.ts';
 export {
