@@ -1,0 +1,80 @@
+/**
+ * The contract of a backend: ordered buckets of bytes with staged writes that readers see at once and that reach the store in
+ * whole batches. LmdbBackend keeps it on disk, MemoryBackend in memory (and can crash); one conformance suite tests both.
+ *
+ * What a crash may leave is exactly the state after some completed commit: never a part of one, and at least the last one whose
+ * `durable` promise resolved. The consistent index lives in the same batches as the data, so any such state is a state the
+ * replicated log can continue from.
+ */
+import type { Key } from '@quorate/base';
+import type { Bucket } from './buckets.ts';
+
+/** One stored pair. The value is owned by the caller (never a view of the store's memory). */
+export interface Row {
+  readonly key: Key;
+  readonly value: Buffer;
+}
+
+/** Half-open range [from, to) of keys in byte order; `to` undefined means to the end of the bucket. */
+export interface RowRange {
+  readonly from: Key;
+  readonly to?: Key | undefined;
+  /** Most rows to return; default unlimited. Callers that scan pass a limit and continue after the last key. */
+  readonly limit?: number;
+  /** Descending key order. Default false. */
+  readonly reverse?: boolean;
+}
+
+/** A commit under way. */
+export interface Commit {
+  /** The batch is in the store: a crash of the process keeps it. */
+  readonly done: Promise<void>;
+  /** The batch also survives a loss of power. Rejection means the disk said no and must stop the process. */
+  readonly durable: Promise<void>;
+}
+
+/** A fixed view of all committed rows, for snapshots and hashes that read in slices over many turns. */
+export interface BackendView {
+  range(bucket: Bucket, range: RowRange): Row[];
+  /** Releases the view; pages it pinned can be reused. Idempotent. */
+  close(): void;
+}
+
+export interface Backend {
+  /** Latest value, staged ones included; undefined when absent. */
+  get(bucket: Bucket, key: Key): Buffer | undefined;
+  /** Rows in key order, staged changes included. Synchronous: keep `limit` small enough for one turn. */
+  range(bucket: Bucket, range: RowRange): Row[];
+  /** Stages a put. `value` must not change afterwards. */
+  put(bucket: Bucket, key: Key, value: Buffer): void;
+  /** Stages a removal; fine when the key is absent. */
+  remove(bucket: Bucket, key: Key): void;
+  /** Staged operations that no commit has taken yet. */
+  readonly stagedCount: number;
+  /** Bytes of keys and values staged that no commit has taken yet. */
+  readonly stagedBytes: number;
+  /**
+   * Hands everything staged so far to the store as one atomic batch. One commit runs at a time; a call during one waits its turn
+   * and takes what is staged then. With nothing staged it still waits for earlier commits.
+   */
+  commit(): Commit;
+  /** Bytes the store occupies (file size), free pages included. */
+  sizeBytes(): number;
+  /** Bytes in pages that hold data: what the quota measures. Staged rows that are not committed yet are not counted. */
+  sizeInUseBytes(): number;
+  /** Commits what is staged, then opens a view of it. */
+  openView(): Promise<BackendView>;
+  /** Commits and makes durable what is staged, then closes. Later calls throw. */
+  close(): Promise<void>;
+}
+
+/** Makes, finds and replaces whole backends by name; names are plain file names such as `db` or `db.next`. */
+export interface BackendFactory {
+  /** Opens or creates. */
+  open(name: string): Promise<Backend>;
+  exists(name: string): Promise<boolean>;
+  /** Atomically puts the closed backend `from` in the place of the closed (or absent) backend `to`, durably. */
+  replace(from: string, to: string): Promise<void>;
+  /** Removes a closed backend; fine when absent. */
+  remove(name: string): Promise<void>;
+}

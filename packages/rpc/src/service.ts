@@ -1,0 +1,77 @@
+/**
+ * What a service implementation sees of a call, and what a transport must give it. Two transports stand behind this: grpc-js
+ * and a direct HTTP/2 one. Unary handlers answer through a Reply instead of returning a promise, so that a put costs no promise
+ * chain; a handler must call exactly one of the reply's methods, once, now or later.
+ */
+import type { Codec } from '@quorate/proto';
+
+/** Request metadata; names are lower case, the first value wins. Binary (`-bin`) values are base64 text. */
+export interface Metadata {
+  get(name: string): string | undefined;
+}
+
+/** One call in progress. */
+export interface ServerCall {
+  /** `/etcdserverpb.KV/Put` */
+  readonly path: string;
+  readonly metadata: Metadata;
+  /** Remote address as `host:port`, for logs. */
+  readonly peer: string;
+  /** Milliseconds the caller still waits (from grpc-timeout) at the start of the call; undefined when it set no deadline. */
+  readonly timeoutMs: number | undefined;
+  /** True once the caller went away or the deadline passed; answers are then dropped. */
+  readonly cancelled: boolean;
+  /** Calls `fn` once if the call is cancelled before it ends. */
+  onCancel(fn: () => void): void;
+}
+
+/** Where a unary (or client-streaming) handler answers. */
+export interface Reply<Res> {
+  ok(response: Res): void;
+  /** An answer that is encoded already. */
+  encoded(bytes: Buffer): void;
+  /** KvError keeps its status and text; anything else becomes UNKNOWN with its message and is logged. */
+  fail(error: unknown): void;
+}
+
+/** The sending half of a streaming answer. */
+export interface ServerStream<Res> {
+  /** False means: wait for onDrain before sending more. */
+  send(response: Res): boolean;
+  sendEncoded(bytes: Buffer): boolean;
+  onDrain(fn: () => void): void;
+  /** Bytes accepted and not yet taken by the network. */
+  readonly queuedBytes: number;
+  end(): void;
+  fail(error: unknown): void;
+}
+
+/** The receiving half of a streaming request. Set the callbacks synchronously in the handler. */
+export interface ClientStream<Req> {
+  onMessage(fn: (request: Req) => void): void;
+  /** The client closed its side; no more messages. */
+  onEnd(fn: () => void): void;
+  /** Stops and resumes reading from the network. */
+  pause(): void;
+  resume(): void;
+}
+
+export type UnaryHandler<Req, Res> = (request: Req, call: ServerCall, reply: Reply<Res>) => void;
+export type ServerStreamHandler<Req, Res> = (request: Req, call: ServerCall, stream: ServerStream<Res>) => void;
+export type ClientStreamHandler<Req, Res> = (requests: ClientStream<Req>, call: ServerCall, reply: Reply<Res>) => void;
+export type BidiHandler<Req, Res> = (requests: ClientStream<Req>, call: ServerCall, stream: ServerStream<Res>) => void;
+
+/** One method with its codecs and its handler; which handler it is follows from the two stream flags. */
+export type ServiceMethod =
+  | MethodOf<'unary', UnaryHandler<never, never>>
+  | MethodOf<'serverStream', ServerStreamHandler<never, never>>
+  | MethodOf<'clientStream', ClientStreamHandler<never, never>>
+  | MethodOf<'bidi', BidiHandler<never, never>>;
+
+interface MethodOf<Kind extends string, Handler> {
+  readonly kind: Kind;
+  readonly path: string;
+  readonly request: Codec<unknown>;
+  readonly response: Codec<unknown>;
+  readonly handler: Handler;
+}
