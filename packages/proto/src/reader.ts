@@ -1,0 +1,232 @@
+/**
+ * Reads protobuf fields from bytes that anybody may have sent. Everything malformed is a DecodeError: truncated values,
+ * varints beyond 64 bits, field number 0, unmatched groups, invalid UTF-8, nesting deeper than 100. A field whose wire type
+ * does not fit its declaration is an unknown field and skipped, as the protobuf specification asks.
+ *
+ * Bounds are checked against the whole buffer where a value is read, and against the enclosing message once, at its end:
+ * a message's loop must stop exactly at `end` (see checkEnd), so a field that runs over it is found there.
+ */
+import { DecodeError } from './decode-error.ts';
+import { emptyBytes, signedFromHalves, unsignedFromHalves, WireType } from './wire.ts';
+
+/** Messages (and groups) inside messages; deeper input is refused before the stack is. */
+export const nestingMax = 100;
+
+// A window for putting bigints together; both views are read right after they were written.
+const window = new DataView(new ArrayBuffer(8));
+
+/** A position in a buffer. Byte fields are views of that buffer. */
+export class Reader {
+  readonly buffer: Buffer;
+  /** Offset of the next byte. */
+  pos: number;
+  #depth = 0;
+  // Halves of the varint read last by #varint.
+  #low = 0;
+  #high = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.buffer = bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.pos = 0;
+  }
+
+  /** The next field's number times eight plus its wire type. */
+  tag(): number {
+    const pos = this.pos;
+    const first = this.buffer[pos];
+    if (first !== undefined && first < 0x80 && first > 7) {
+      this.pos = pos + 1;
+      return first;
+    }
+    this.#varint();
+    if (this.#high !== 0) throw new DecodeError('field number out of range', pos);
+    if (this.#low < 8) throw new DecodeError('field number 0', pos);
+    return this.#low;
+  }
+
+  /** Low 32 bits of a varint, unsigned. */
+  uint32(): number {
+    const first = this.buffer[this.pos];
+    if (first !== undefined && first < 0x80) {
+      this.pos++;
+      return first;
+    }
+    this.#varint();
+    return this.#low;
+  }
+
+  /** Low 32 bits of a varint, signed: int32 and enums. */
+  int32(): number {
+    return this.uint32() | 0;
+  }
+
+  /** True when any of the 64 bits is set. */
+  bool(): boolean {
+    const first = this.buffer[this.pos];
+    if (first !== undefined && first < 0x80) {
+      this.pos++;
+      return first !== 0;
+    }
+    this.#varint();
+    return this.#low !== 0 || this.#high !== 0;
+  }
+
+  /** An int64 as a number, clamped to ±(2^53−1). */
+  int64(): number {
+    const first = this.buffer[this.pos];
+    if (first !== undefined && first < 0x80) {
+      this.pos++;
+      return first;
+    }
+    this.#varint();
+    return signedFromHalves(this.#low, this.#high);
+  }
+
+  /** A uint64 as a number, clamped to 2^53−1. */
+  uint64(): number {
+    const first = this.buffer[this.pos];
+    if (first !== undefined && first < 0x80) {
+      this.pos++;
+      return first;
+    }
+    this.#varint();
+    return unsignedFromHalves(this.#low, this.#high);
+  }
+
+  /** All 64 bits, as an unsigned bigint. */
+  biguint(): bigint {
+    this.#varint();
+    window.setUint32(0, this.#low, true);
+    window.setUint32(4, this.#high, true);
+    return window.getBigUint64(0, true);
+  }
+
+  /** All 64 bits, as a signed bigint. */
+  bigint(): bigint {
+    this.#varint();
+    window.setUint32(0, this.#low, true);
+    window.setUint32(4, this.#high, true);
+    return window.getBigInt64(0, true);
+  }
+
+  /** A length-delimited field as a view of the input. */
+  bytes(): Buffer {
+    const end = this.delimited();
+    const start = this.pos;
+    this.pos = end;
+    return start === end ? emptyBytes : this.buffer.subarray(start, end);
+  }
+
+  /** A length-delimited field as text; bytes that are not UTF-8 are refused, as Go does for proto3. */
+  string(): string {
+    const end = this.delimited();
+    const start = this.pos;
+    this.pos = end;
+    if (start === end) return '';
+    const text = this.buffer.toString('utf8', start, end);
+    // The decoder replaces what is invalid by U+FFFD. One that was really sent survives the way back.
+    if (text.includes('\ufffd') && this.buffer.compare(Buffer.from(text), 0, undefined, start, end) !== 0) {
+      throw new DecodeError('invalid UTF-8', start);
+    }
+    return text;
+  }
+
+  /** Reads a length and returns where the payload ends; the position is then at its first byte. */
+  delimited(): number {
+    const at = this.pos;
+    const first = this.buffer[at];
+    let length: number;
+    if (first !== undefined && first < 0x80) {
+      this.pos = at + 1;
+      length = first;
+    } else {
+      this.#varint();
+      length = unsignedFromHalves(this.#low, this.#high);
+    }
+    const end = this.pos + length;
+    if (end > this.buffer.length) throw new DecodeError('length past the end', at);
+    return end;
+  }
+
+  /** Like {@link delimited} for a nested message, which must call {@link leave} after it was read. */
+  enter(): number {
+    if (this.#depth >= nestingMax) throw new DecodeError('nested too deeply', this.pos);
+    this.#depth++;
+    return this.delimited();
+  }
+
+  /** Ends what {@link enter} began. */
+  leave(): void {
+    this.#depth--;
+  }
+
+  /** The end of a message's loop: its last field must end where the message does. */
+  checkEnd(end: number): void {
+    if (this.pos !== end) throw new DecodeError('field past the end of its message', end);
+  }
+
+  /** Passes over the value of an unknown field whose tag was just read. */
+  skip(tag: number): void {
+    switch (tag & 7) {
+      case WireType.varint:
+        this.#varint();
+        return;
+      case WireType.fixed64:
+        this.#advance(8);
+        return;
+      case WireType.bytes:
+        this.pos = this.delimited();
+        return;
+      case WireType.startGroup:
+        this.#skipGroup(tag);
+        return;
+      case WireType.fixed32:
+        this.#advance(4);
+        return;
+      default:
+        throw new DecodeError('unexpected wire type', this.pos);
+    }
+  }
+
+  #skipGroup(startTag: number): void {
+    if (this.#depth >= nestingMax) throw new DecodeError('nested too deeply', this.pos);
+    this.#depth++;
+    const endTag = startTag + 1;
+    for (;;) {
+      const tag = this.tag();
+      if (tag === endTag) break;
+      this.skip(tag);
+    }
+    this.#depth--;
+  }
+
+  #advance(count: number): void {
+    if (this.pos + count > this.buffer.length) throw new DecodeError('truncated', this.pos);
+    this.pos += count;
+  }
+
+  /** Reads up to ten bytes into #low and #high. */
+  #varint(): void {
+    const start = this.pos;
+    let low = 0;
+    let high = 0;
+    for (let i = 0; i < 10; i++) {
+      const byte = this.buffer[start + i];
+      if (byte === undefined) throw new DecodeError('truncated varint', start);
+      const bits = byte & 0x7f;
+      if (i < 4) low |= bits << (7 * i);
+      else if (i === 4) {
+        low |= bits << 28;
+        high = bits >>> 4;
+      } else high |= bits << (7 * i - 32);
+      if (byte < 0x80) {
+        if (i === 9 && byte > 1) throw new DecodeError('varint beyond 64 bits', start);
+        this.pos = start + i + 1;
+        this.#low = low >>> 0;
+        this.#high = high >>> 0;
+        return;
+      }
+    }
+    throw new DecodeError('varint beyond 64 bits', start);
+  }
+}
