@@ -289,7 +289,7 @@ function emitCodec(type, fields, context) {
     '    r.checkEnd(end);',
     '    return m;',
     '  },',
-    `  decode(bytes: Uint8Array): ${name} {`,
+    `  decode(bytes: Buffer): ${name} {`,
     `    return ${name}.read(new Reader(bytes), bytes.length);`,
     '  },',
     '};',

@@ -56,5 +56,5 @@ export interface Codec<T> {
    */
   read(reader: Reader, end: number, into?: T): T;
   /** Reads a whole message. Byte fields are views of `bytes`. Throws DecodeError when malformed. */
-  decode(bytes: Uint8Array): T;
+  decode(bytes: Buffer): T;
 }

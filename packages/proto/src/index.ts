@@ -161,6 +161,16 @@ export {
 } from './gen/v3electionpb.ts';
 export { LockRequest, LockResponse, UnlockRequest, UnlockResponse } from './gen/v3lockpb.ts';
 export { Metadata, SnapshotMark } from './gen/walpb.ts';
+export {
+  encodeKeyValue,
+  keyValueWithoutValue,
+  readKeyValueCreateRevision,
+  readKeyValueKey,
+  readKeyValueLease,
+  readKeyValueModRevision,
+  readKeyValueValue,
+  readKeyValueVersion,
+} from './key-value.ts';
 export { nestingMax, Reader } from './reader.ts';
 export {
   type AnyMethod,
@@ -170,6 +180,24 @@ export {
   type ServiceInfo,
   services,
 } from './services.ts';
+export {
+  type DeleteRangeParts,
+  encodeDeleteRangeResponse,
+  encodeEvent,
+  encodeHeaderPrefix,
+  encodeHeaderResponse,
+  encodePutResponse,
+  encodeRangeResponse,
+  encodeTxnResponse,
+  encodeWatchResponse,
+  type HeaderPrefix,
+  type OpParts,
+  type PutParts,
+  type RangeParts,
+  type TxnParts,
+  type WatchParts,
+  type WithHeader,
+} from './splice.ts';
 export { formatRpcError, Status, type StatusCode, type StatusName } from './status.ts';
 export { emptyBytes, sizeBigint, sizeDelimited, sizeInt32, sizeInt64, sizeString, sizeUint32 } from './wire.ts';
 export { Writer } from './writer.ts';

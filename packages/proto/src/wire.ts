@@ -9,6 +9,9 @@ export const WireType = { varint: 0, fixed64: 1, bytes: 2, startGroup: 3, endGro
 /** 2^32, the weight of the high half. */
 export const twoTo32 = 0x1_0000_0000;
 
+/** Where bigints are taken apart and put together, little endian. Valid only until the next use: read right after writing. */
+export const window64: DataView = new DataView(new ArrayBuffer(8));
+
 /** The value of every bytes field that is not set. Shared: it has no bytes to change. */
 export const emptyBytes: Buffer = Buffer.alloc(0);
 
@@ -36,10 +39,15 @@ export function sizeInt64(value: number): number {
 
 /** Bytes of a 64-bit bigint, signed or unsigned (both have the same 64 bits). */
 export function sizeBigint(value: bigint): number {
-  if (value < 0n) return 10;
-  if (value < 0x8_0000_0000n) return sizeUint32Or5(value);
-  if (value < 0x100_0000_0000_0000n) return sizeUpTo8(value);
-  return value < 0x8000_0000_0000_0000n ? 9 : 10;
+  // Comparing halves: every comparison with a bigint literal would be a call into the runtime.
+  window64.setBigUint64(0, value, true);
+  const high = window64.getUint32(4, true);
+  if (high === 0) return sizeUint32(window64.getUint32(0, true));
+  if (high < 0x8) return 5;
+  if (high < 0x400) return 6;
+  if (high < 0x2_0000) return 7;
+  if (high < 0x100_0000) return 8;
+  return high < 0x8000_0000 ? 9 : 10;
 }
 
 /** Bytes of a length-delimited payload with its length. */
@@ -64,12 +72,4 @@ export function signedFromHalves(low: number, high: number): number {
 /** Joins two unsigned halves to a number in [0, 2^53−1]; what does not fit becomes 2^53−1. */
 export function unsignedFromHalves(low: number, high: number): number {
   return high < 0x20_0000 ? high * twoTo32 + low : Number.MAX_SAFE_INTEGER;
-}
-
-function sizeUint32Or5(value: bigint): number {
-  return sizeInt64(Number(value));
-}
-
-function sizeUpTo8(value: bigint): number {
-  return value < 0x400_0000_0000n ? 6 : value < 0x2_0000_0000_0000n ? 7 : 8;
 }

@@ -2,17 +2,16 @@
  * Writes protobuf fields into one buffer whose size was computed before: no growing, no list of pending operations, one
  * allocation per message. Whoever creates a Writer promises that everything written fits.
  */
-import { twoTo32 } from './wire.ts';
+import { twoTo32, window64 } from './wire.ts';
 
-/** Below this a byte loop is faster than a call into the runtime (bench codec). */
-const copyLoopMax = 24;
+/** Up to this many bytes a loop is faster than a call into the runtime (9 against 17 ns for 8 bytes). */
+const copyLoopMax = 8;
+/** Likewise for a string of one byte per character. */
+const latin1LoopMax = 32;
 /** A string this short has at most 127 bytes of UTF-8, so its length takes one byte. */
 const shortStringMax = 42;
 
-// A window for taking bigints apart; both views are read right after they were written.
-const window = new DataView(new ArrayBuffer(8));
-
-/** A buffer and a position. */
+/** A buffer and a position. Private by keyword and not by #: private names cost 25 ns per object made. */
 export class Writer {
   /** The buffer given out when everything is written. */
   readonly buffer: Buffer;
@@ -45,20 +44,20 @@ export class Writer {
 
   /** An int32 or enum; negative ones sign-extended to ten bytes as protobuf wants. */
   int32(value: number): void {
-    if (value < 0) this.#halves(value >>> 0, 0xffff_ffff);
+    if (value < 0) this.halves(value >>> 0, 0xffff_ffff);
     else this.uint32(value);
   }
 
   /** A whole number in ±(2^53−1) as int64 or uint64; negative ones take ten bytes. */
   int64(value: number): void {
     if (value >= 0 && value < twoTo32) this.uint32(value);
-    else this.#halves(value >>> 0, Math.floor(value / twoTo32) >>> 0);
+    else this.halves(value >>> 0, Math.floor(value / twoTo32) >>> 0);
   }
 
   /** The low 64 bits of a bigint, signed or not. */
   bigint(value: bigint): void {
-    window.setBigUint64(0, value, true);
-    this.#halves(window.getUint32(0, true), window.getUint32(4, true));
+    window64.setBigUint64(0, value, true);
+    this.halves(window64.getUint32(0, true), window64.getUint32(4, true));
   }
 
   /** Length and bytes. */
@@ -81,6 +80,20 @@ export class Writer {
     this.pos += length;
   }
 
+  /** Length and bytes of a string that holds one byte per character (a Key). */
+  latin1(value: string): void {
+    const length = value.length;
+    this.uint32(length);
+    if (length > latin1LoopMax) {
+      this.pos += this.buffer.write(value, this.pos, 'latin1');
+      return;
+    }
+    const buffer = this.buffer;
+    let pos = this.pos;
+    for (let i = 0; i < length; i++) buffer[pos++] = value.charCodeAt(i);
+    this.pos = pos;
+  }
+
   /** Length and UTF-8 of a string; a lone surrogate becomes U+FFFD. */
   string(value: string): void {
     if (value.length <= shortStringMax) {
@@ -93,7 +106,7 @@ export class Writer {
     this.pos += this.buffer.write(value, this.pos);
   }
 
-  #halves(low: number, high: number): void {
+  private halves(low: number, high: number): void {
     const buffer = this.buffer;
     let pos = this.pos;
     let lo = low;

@@ -50,7 +50,7 @@ export const UserAddOptions: Codec<UserAddOptions> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): UserAddOptions {
+  decode(bytes: Buffer): UserAddOptions {
     return UserAddOptions.read(new Reader(bytes), bytes.length);
   },
 };
@@ -135,7 +135,7 @@ export const User: Codec<User> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): User {
+  decode(bytes: Buffer): User {
     return User.read(new Reader(bytes), bytes.length);
   },
 };
@@ -213,7 +213,7 @@ export const Permission: Codec<Permission> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): Permission {
+  decode(bytes: Buffer): Permission {
     return Permission.read(new Reader(bytes), bytes.length);
   },
 };
@@ -276,7 +276,7 @@ export const Role: Codec<Role> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): Role {
+  decode(bytes: Buffer): Role {
     return Role.read(new Reader(bytes), bytes.length);
   },
 };

@@ -85,7 +85,7 @@ export const ResponseHeader: Codec<ResponseHeader> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): ResponseHeader {
+  decode(bytes: Buffer): ResponseHeader {
     return ResponseHeader.read(new Reader(bytes), bytes.length);
   },
 };
@@ -281,7 +281,7 @@ export const RangeRequest: Codec<RangeRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): RangeRequest {
+  decode(bytes: Buffer): RangeRequest {
     return RangeRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -368,7 +368,7 @@ export const RangeResponse: Codec<RangeResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): RangeResponse {
+  decode(bytes: Buffer): RangeResponse {
     return RangeResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -473,7 +473,7 @@ export const PutRequest: Codec<PutRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): PutRequest {
+  decode(bytes: Buffer): PutRequest {
     return PutRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -538,7 +538,7 @@ export const PutResponse: Codec<PutResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): PutResponse {
+  decode(bytes: Buffer): PutResponse {
     return PutResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -610,7 +610,7 @@ export const DeleteRangeRequest: Codec<DeleteRangeRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): DeleteRangeRequest {
+  decode(bytes: Buffer): DeleteRangeRequest {
     return DeleteRangeRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -686,7 +686,7 @@ export const DeleteRangeResponse: Codec<DeleteRangeResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): DeleteRangeResponse {
+  decode(bytes: Buffer): DeleteRangeResponse {
     return DeleteRangeResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -789,7 +789,7 @@ export const RequestOp: Codec<RequestOp> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): RequestOp {
+  decode(bytes: Buffer): RequestOp {
     return RequestOp.read(new Reader(bytes), bytes.length);
   },
 };
@@ -892,7 +892,7 @@ export const ResponseOp: Codec<ResponseOp> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): ResponseOp {
+  decode(bytes: Buffer): ResponseOp {
     return ResponseOp.read(new Reader(bytes), bytes.length);
   },
 };
@@ -1065,7 +1065,7 @@ export const Compare: Codec<Compare> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): Compare {
+  decode(bytes: Buffer): Compare {
     return Compare.read(new Reader(bytes), bytes.length);
   },
 };
@@ -1143,7 +1143,7 @@ export const TxnRequest: Codec<TxnRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): TxnRequest {
+  decode(bytes: Buffer): TxnRequest {
     return TxnRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -1219,7 +1219,7 @@ export const TxnResponse: Codec<TxnResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): TxnResponse {
+  decode(bytes: Buffer): TxnResponse {
     return TxnResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -1280,7 +1280,7 @@ export const CompactionRequest: Codec<CompactionRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): CompactionRequest {
+  decode(bytes: Buffer): CompactionRequest {
     return CompactionRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -1332,7 +1332,7 @@ export const CompactionResponse: Codec<CompactionResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): CompactionResponse {
+  decode(bytes: Buffer): CompactionResponse {
     return CompactionResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -1363,7 +1363,7 @@ export const HashRequest: Codec<HashRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): HashRequest {
+  decode(bytes: Buffer): HashRequest {
     return HashRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -1413,7 +1413,7 @@ export const HashKVRequest: Codec<HashKVRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): HashKVRequest {
+  decode(bytes: Buffer): HashKVRequest {
     return HashKVRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -1498,7 +1498,7 @@ export const HashKVResponse: Codec<HashKVResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): HashKVResponse {
+  decode(bytes: Buffer): HashKVResponse {
     return HashKVResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -1561,7 +1561,7 @@ export const HashResponse: Codec<HashResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): HashResponse {
+  decode(bytes: Buffer): HashResponse {
     return HashResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -1592,7 +1592,7 @@ export const SnapshotRequest: Codec<SnapshotRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): SnapshotRequest {
+  decode(bytes: Buffer): SnapshotRequest {
     return SnapshotRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -1677,7 +1677,7 @@ export const SnapshotResponse: Codec<SnapshotResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): SnapshotResponse {
+  decode(bytes: Buffer): SnapshotResponse {
     return SnapshotResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -1761,7 +1761,7 @@ export const WatchRequest: Codec<WatchRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): WatchRequest {
+  decode(bytes: Buffer): WatchRequest {
     return WatchRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -1906,7 +1906,7 @@ export const WatchCreateRequest: Codec<WatchCreateRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): WatchCreateRequest {
+  decode(bytes: Buffer): WatchCreateRequest {
     return WatchCreateRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -1956,7 +1956,7 @@ export const WatchCancelRequest: Codec<WatchCancelRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): WatchCancelRequest {
+  decode(bytes: Buffer): WatchCancelRequest {
     return WatchCancelRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -1987,7 +1987,7 @@ export const WatchProgressRequest: Codec<WatchProgressRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): WatchProgressRequest {
+  decode(bytes: Buffer): WatchProgressRequest {
     return WatchProgressRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -2118,7 +2118,7 @@ export const WatchResponse: Codec<WatchResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): WatchResponse {
+  decode(bytes: Buffer): WatchResponse {
     return WatchResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -2179,7 +2179,7 @@ export const LeaseGrantRequest: Codec<LeaseGrantRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LeaseGrantRequest {
+  decode(bytes: Buffer): LeaseGrantRequest {
     return LeaseGrantRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -2264,7 +2264,7 @@ export const LeaseGrantResponse: Codec<LeaseGrantResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LeaseGrantResponse {
+  decode(bytes: Buffer): LeaseGrantResponse {
     return LeaseGrantResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -2314,7 +2314,7 @@ export const LeaseRevokeRequest: Codec<LeaseRevokeRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LeaseRevokeRequest {
+  decode(bytes: Buffer): LeaseRevokeRequest {
     return LeaseRevokeRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -2366,7 +2366,7 @@ export const LeaseRevokeResponse: Codec<LeaseRevokeResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LeaseRevokeResponse {
+  decode(bytes: Buffer): LeaseRevokeResponse {
     return LeaseRevokeResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -2427,7 +2427,7 @@ export const LeaseCheckpoint: Codec<LeaseCheckpoint> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LeaseCheckpoint {
+  decode(bytes: Buffer): LeaseCheckpoint {
     return LeaseCheckpoint.read(new Reader(bytes), bytes.length);
   },
 };
@@ -2479,7 +2479,7 @@ export const LeaseCheckpointRequest: Codec<LeaseCheckpointRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LeaseCheckpointRequest {
+  decode(bytes: Buffer): LeaseCheckpointRequest {
     return LeaseCheckpointRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -2531,7 +2531,7 @@ export const LeaseCheckpointResponse: Codec<LeaseCheckpointResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LeaseCheckpointResponse {
+  decode(bytes: Buffer): LeaseCheckpointResponse {
     return LeaseCheckpointResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -2581,7 +2581,7 @@ export const LeaseKeepAliveRequest: Codec<LeaseKeepAliveRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LeaseKeepAliveRequest {
+  decode(bytes: Buffer): LeaseKeepAliveRequest {
     return LeaseKeepAliveRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -2655,7 +2655,7 @@ export const LeaseKeepAliveResponse: Codec<LeaseKeepAliveResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LeaseKeepAliveResponse {
+  decode(bytes: Buffer): LeaseKeepAliveResponse {
     return LeaseKeepAliveResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -2716,7 +2716,7 @@ export const LeaseTimeToLiveRequest: Codec<LeaseTimeToLiveRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LeaseTimeToLiveRequest {
+  decode(bytes: Buffer): LeaseTimeToLiveRequest {
     return LeaseTimeToLiveRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -2812,7 +2812,7 @@ export const LeaseTimeToLiveResponse: Codec<LeaseTimeToLiveResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LeaseTimeToLiveResponse {
+  decode(bytes: Buffer): LeaseTimeToLiveResponse {
     return LeaseTimeToLiveResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -2843,7 +2843,7 @@ export const LeaseLeasesRequest: Codec<LeaseLeasesRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LeaseLeasesRequest {
+  decode(bytes: Buffer): LeaseLeasesRequest {
     return LeaseLeasesRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -2893,7 +2893,7 @@ export const LeaseStatus: Codec<LeaseStatus> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LeaseStatus {
+  decode(bytes: Buffer): LeaseStatus {
     return LeaseStatus.read(new Reader(bytes), bytes.length);
   },
 };
@@ -2958,7 +2958,7 @@ export const LeaseLeasesResponse: Codec<LeaseLeasesResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LeaseLeasesResponse {
+  decode(bytes: Buffer): LeaseLeasesResponse {
     return LeaseLeasesResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -3052,7 +3052,7 @@ export const Member: Codec<Member> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): Member {
+  decode(bytes: Buffer): Member {
     return Member.read(new Reader(bytes), bytes.length);
   },
 };
@@ -3113,7 +3113,7 @@ export const MemberAddRequest: Codec<MemberAddRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): MemberAddRequest {
+  decode(bytes: Buffer): MemberAddRequest {
     return MemberAddRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -3191,7 +3191,7 @@ export const MemberAddResponse: Codec<MemberAddResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): MemberAddResponse {
+  decode(bytes: Buffer): MemberAddResponse {
     return MemberAddResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -3241,7 +3241,7 @@ export const MemberRemoveRequest: Codec<MemberRemoveRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): MemberRemoveRequest {
+  decode(bytes: Buffer): MemberRemoveRequest {
     return MemberRemoveRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -3306,7 +3306,7 @@ export const MemberRemoveResponse: Codec<MemberRemoveResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): MemberRemoveResponse {
+  decode(bytes: Buffer): MemberRemoveResponse {
     return MemberRemoveResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -3367,7 +3367,7 @@ export const MemberUpdateRequest: Codec<MemberUpdateRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): MemberUpdateRequest {
+  decode(bytes: Buffer): MemberUpdateRequest {
     return MemberUpdateRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -3432,7 +3432,7 @@ export const MemberUpdateResponse: Codec<MemberUpdateResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): MemberUpdateResponse {
+  decode(bytes: Buffer): MemberUpdateResponse {
     return MemberUpdateResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -3482,7 +3482,7 @@ export const MemberListRequest: Codec<MemberListRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): MemberListRequest {
+  decode(bytes: Buffer): MemberListRequest {
     return MemberListRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -3547,7 +3547,7 @@ export const MemberListResponse: Codec<MemberListResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): MemberListResponse {
+  decode(bytes: Buffer): MemberListResponse {
     return MemberListResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -3597,7 +3597,7 @@ export const MemberPromoteRequest: Codec<MemberPromoteRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): MemberPromoteRequest {
+  decode(bytes: Buffer): MemberPromoteRequest {
     return MemberPromoteRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -3662,7 +3662,7 @@ export const MemberPromoteResponse: Codec<MemberPromoteResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): MemberPromoteResponse {
+  decode(bytes: Buffer): MemberPromoteResponse {
     return MemberPromoteResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -3693,7 +3693,7 @@ export const DefragmentRequest: Codec<DefragmentRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): DefragmentRequest {
+  decode(bytes: Buffer): DefragmentRequest {
     return DefragmentRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -3745,7 +3745,7 @@ export const DefragmentResponse: Codec<DefragmentResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): DefragmentResponse {
+  decode(bytes: Buffer): DefragmentResponse {
     return DefragmentResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -3795,7 +3795,7 @@ export const MoveLeaderRequest: Codec<MoveLeaderRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): MoveLeaderRequest {
+  decode(bytes: Buffer): MoveLeaderRequest {
     return MoveLeaderRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -3847,7 +3847,7 @@ export const MoveLeaderResponse: Codec<MoveLeaderResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): MoveLeaderResponse {
+  decode(bytes: Buffer): MoveLeaderResponse {
     return MoveLeaderResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -3931,7 +3931,7 @@ export const AlarmRequest: Codec<AlarmRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AlarmRequest {
+  decode(bytes: Buffer): AlarmRequest {
     return AlarmRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -3992,7 +3992,7 @@ export const AlarmMember: Codec<AlarmMember> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AlarmMember {
+  decode(bytes: Buffer): AlarmMember {
     return AlarmMember.read(new Reader(bytes), bytes.length);
   },
 };
@@ -4057,7 +4057,7 @@ export const AlarmResponse: Codec<AlarmResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AlarmResponse {
+  decode(bytes: Buffer): AlarmResponse {
     return AlarmResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -4124,7 +4124,7 @@ export const DowngradeRequest: Codec<DowngradeRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): DowngradeRequest {
+  decode(bytes: Buffer): DowngradeRequest {
     return DowngradeRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -4187,7 +4187,7 @@ export const DowngradeResponse: Codec<DowngradeResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): DowngradeResponse {
+  decode(bytes: Buffer): DowngradeResponse {
     return DowngradeResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -4237,7 +4237,7 @@ export const DowngradeVersionTestRequest: Codec<DowngradeVersionTestRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): DowngradeVersionTestRequest {
+  decode(bytes: Buffer): DowngradeVersionTestRequest {
     return DowngradeVersionTestRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -4268,7 +4268,7 @@ export const StatusRequest: Codec<StatusRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): StatusRequest {
+  decode(bytes: Buffer): StatusRequest {
     return StatusRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -4454,7 +4454,7 @@ export const StatusResponse: Codec<StatusResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): StatusResponse {
+  decode(bytes: Buffer): StatusResponse {
     return StatusResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -4515,7 +4515,7 @@ export const DowngradeInfo: Codec<DowngradeInfo> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): DowngradeInfo {
+  decode(bytes: Buffer): DowngradeInfo {
     return DowngradeInfo.read(new Reader(bytes), bytes.length);
   },
 };
@@ -4546,7 +4546,7 @@ export const AuthEnableRequest: Codec<AuthEnableRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthEnableRequest {
+  decode(bytes: Buffer): AuthEnableRequest {
     return AuthEnableRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -4577,7 +4577,7 @@ export const AuthDisableRequest: Codec<AuthDisableRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthDisableRequest {
+  decode(bytes: Buffer): AuthDisableRequest {
     return AuthDisableRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -4608,7 +4608,7 @@ export const AuthStatusRequest: Codec<AuthStatusRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthStatusRequest {
+  decode(bytes: Buffer): AuthStatusRequest {
     return AuthStatusRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -4669,7 +4669,7 @@ export const AuthenticateRequest: Codec<AuthenticateRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthenticateRequest {
+  decode(bytes: Buffer): AuthenticateRequest {
     return AuthenticateRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -4754,7 +4754,7 @@ export const AuthUserAddRequest: Codec<AuthUserAddRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthUserAddRequest {
+  decode(bytes: Buffer): AuthUserAddRequest {
     return AuthUserAddRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -4804,7 +4804,7 @@ export const AuthUserGetRequest: Codec<AuthUserGetRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthUserGetRequest {
+  decode(bytes: Buffer): AuthUserGetRequest {
     return AuthUserGetRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -4854,7 +4854,7 @@ export const AuthUserDeleteRequest: Codec<AuthUserDeleteRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthUserDeleteRequest {
+  decode(bytes: Buffer): AuthUserDeleteRequest {
     return AuthUserDeleteRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -4926,7 +4926,7 @@ export const AuthUserChangePasswordRequest: Codec<AuthUserChangePasswordRequest>
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthUserChangePasswordRequest {
+  decode(bytes: Buffer): AuthUserChangePasswordRequest {
     return AuthUserChangePasswordRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -4987,7 +4987,7 @@ export const AuthUserGrantRoleRequest: Codec<AuthUserGrantRoleRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthUserGrantRoleRequest {
+  decode(bytes: Buffer): AuthUserGrantRoleRequest {
     return AuthUserGrantRoleRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5048,7 +5048,7 @@ export const AuthUserRevokeRoleRequest: Codec<AuthUserRevokeRoleRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthUserRevokeRoleRequest {
+  decode(bytes: Buffer): AuthUserRevokeRoleRequest {
     return AuthUserRevokeRoleRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5098,7 +5098,7 @@ export const AuthRoleAddRequest: Codec<AuthRoleAddRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthRoleAddRequest {
+  decode(bytes: Buffer): AuthRoleAddRequest {
     return AuthRoleAddRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5148,7 +5148,7 @@ export const AuthRoleGetRequest: Codec<AuthRoleGetRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthRoleGetRequest {
+  decode(bytes: Buffer): AuthRoleGetRequest {
     return AuthRoleGetRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5179,7 +5179,7 @@ export const AuthUserListRequest: Codec<AuthUserListRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthUserListRequest {
+  decode(bytes: Buffer): AuthUserListRequest {
     return AuthUserListRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5210,7 +5210,7 @@ export const AuthRoleListRequest: Codec<AuthRoleListRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthRoleListRequest {
+  decode(bytes: Buffer): AuthRoleListRequest {
     return AuthRoleListRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5260,7 +5260,7 @@ export const AuthRoleDeleteRequest: Codec<AuthRoleDeleteRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthRoleDeleteRequest {
+  decode(bytes: Buffer): AuthRoleDeleteRequest {
     return AuthRoleDeleteRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5323,7 +5323,7 @@ export const AuthRoleGrantPermissionRequest: Codec<AuthRoleGrantPermissionReques
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthRoleGrantPermissionRequest {
+  decode(bytes: Buffer): AuthRoleGrantPermissionRequest {
     return AuthRoleGrantPermissionRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5395,7 +5395,7 @@ export const AuthRoleRevokePermissionRequest: Codec<AuthRoleRevokePermissionRequ
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthRoleRevokePermissionRequest {
+  decode(bytes: Buffer): AuthRoleRevokePermissionRequest {
     return AuthRoleRevokePermissionRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5447,7 +5447,7 @@ export const AuthEnableResponse: Codec<AuthEnableResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthEnableResponse {
+  decode(bytes: Buffer): AuthEnableResponse {
     return AuthEnableResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5499,7 +5499,7 @@ export const AuthDisableResponse: Codec<AuthDisableResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthDisableResponse {
+  decode(bytes: Buffer): AuthDisableResponse {
     return AuthDisableResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5573,7 +5573,7 @@ export const AuthStatusResponse: Codec<AuthStatusResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthStatusResponse {
+  decode(bytes: Buffer): AuthStatusResponse {
     return AuthStatusResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5636,7 +5636,7 @@ export const AuthenticateResponse: Codec<AuthenticateResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthenticateResponse {
+  decode(bytes: Buffer): AuthenticateResponse {
     return AuthenticateResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5688,7 +5688,7 @@ export const AuthUserAddResponse: Codec<AuthUserAddResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthUserAddResponse {
+  decode(bytes: Buffer): AuthUserAddResponse {
     return AuthUserAddResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5751,7 +5751,7 @@ export const AuthUserGetResponse: Codec<AuthUserGetResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthUserGetResponse {
+  decode(bytes: Buffer): AuthUserGetResponse {
     return AuthUserGetResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5803,7 +5803,7 @@ export const AuthUserDeleteResponse: Codec<AuthUserDeleteResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthUserDeleteResponse {
+  decode(bytes: Buffer): AuthUserDeleteResponse {
     return AuthUserDeleteResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5855,7 +5855,7 @@ export const AuthUserChangePasswordResponse: Codec<AuthUserChangePasswordRespons
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthUserChangePasswordResponse {
+  decode(bytes: Buffer): AuthUserChangePasswordResponse {
     return AuthUserChangePasswordResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5907,7 +5907,7 @@ export const AuthUserGrantRoleResponse: Codec<AuthUserGrantRoleResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthUserGrantRoleResponse {
+  decode(bytes: Buffer): AuthUserGrantRoleResponse {
     return AuthUserGrantRoleResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -5959,7 +5959,7 @@ export const AuthUserRevokeRoleResponse: Codec<AuthUserRevokeRoleResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthUserRevokeRoleResponse {
+  decode(bytes: Buffer): AuthUserRevokeRoleResponse {
     return AuthUserRevokeRoleResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -6011,7 +6011,7 @@ export const AuthRoleAddResponse: Codec<AuthRoleAddResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthRoleAddResponse {
+  decode(bytes: Buffer): AuthRoleAddResponse {
     return AuthRoleAddResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -6076,7 +6076,7 @@ export const AuthRoleGetResponse: Codec<AuthRoleGetResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthRoleGetResponse {
+  decode(bytes: Buffer): AuthRoleGetResponse {
     return AuthRoleGetResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -6139,7 +6139,7 @@ export const AuthRoleListResponse: Codec<AuthRoleListResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthRoleListResponse {
+  decode(bytes: Buffer): AuthRoleListResponse {
     return AuthRoleListResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -6202,7 +6202,7 @@ export const AuthUserListResponse: Codec<AuthUserListResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthUserListResponse {
+  decode(bytes: Buffer): AuthUserListResponse {
     return AuthUserListResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -6254,7 +6254,7 @@ export const AuthRoleDeleteResponse: Codec<AuthRoleDeleteResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthRoleDeleteResponse {
+  decode(bytes: Buffer): AuthRoleDeleteResponse {
     return AuthRoleDeleteResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -6306,7 +6306,7 @@ export const AuthRoleGrantPermissionResponse: Codec<AuthRoleGrantPermissionRespo
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthRoleGrantPermissionResponse {
+  decode(bytes: Buffer): AuthRoleGrantPermissionResponse {
     return AuthRoleGrantPermissionResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -6358,7 +6358,7 @@ export const AuthRoleRevokePermissionResponse: Codec<AuthRoleRevokePermissionRes
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): AuthRoleRevokePermissionResponse {
+  decode(bytes: Buffer): AuthRoleRevokePermissionResponse {
     return AuthRoleRevokePermissionResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -6410,7 +6410,7 @@ export const RangeStreamResponse: Codec<RangeStreamResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): RangeStreamResponse {
+  decode(bytes: Buffer): RangeStreamResponse {
     return RangeStreamResponse.read(new Reader(bytes), bytes.length);
   },
 };

@@ -50,7 +50,7 @@ export const HealthCheckRequest: Codec<HealthCheckRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): HealthCheckRequest {
+  decode(bytes: Buffer): HealthCheckRequest {
     return HealthCheckRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -107,7 +107,7 @@ export const HealthCheckResponse: Codec<HealthCheckResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): HealthCheckResponse {
+  decode(bytes: Buffer): HealthCheckResponse {
     return HealthCheckResponse.read(new Reader(bytes), bytes.length);
   },
 };

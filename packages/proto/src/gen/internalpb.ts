@@ -86,7 +86,7 @@ export const RequestHeader: Codec<RequestHeader> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): RequestHeader {
+  decode(bytes: Buffer): RequestHeader {
     return RequestHeader.read(new Reader(bytes), bytes.length);
   },
 };
@@ -158,7 +158,7 @@ export const MemberAttributesSet: Codec<MemberAttributesSet> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): MemberAttributesSet {
+  decode(bytes: Buffer): MemberAttributesSet {
     return MemberAttributesSet.read(new Reader(bytes), bytes.length);
   },
 };
@@ -208,7 +208,7 @@ export const ClusterVersionSet: Codec<ClusterVersionSet> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): ClusterVersionSet {
+  decode(bytes: Buffer): ClusterVersionSet {
     return ClusterVersionSet.read(new Reader(bytes), bytes.length);
   },
 };
@@ -315,7 +315,7 @@ export const MemberRecord: Codec<MemberRecord> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): MemberRecord {
+  decode(bytes: Buffer): MemberRecord {
     return MemberRecord.read(new Reader(bytes), bytes.length);
   },
 };
@@ -731,7 +731,7 @@ export const InternalRaftRequest: Codec<InternalRaftRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): InternalRaftRequest {
+  decode(bytes: Buffer): InternalRaftRequest {
     return InternalRaftRequest.read(new Reader(bytes), bytes.length);
   },
 };

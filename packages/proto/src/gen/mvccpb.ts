@@ -105,7 +105,7 @@ export const KeyValue: Codec<KeyValue> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): KeyValue {
+  decode(bytes: Buffer): KeyValue {
     return KeyValue.read(new Reader(bytes), bytes.length);
   },
 };
@@ -186,7 +186,7 @@ export const Event: Codec<Event> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): Event {
+  decode(bytes: Buffer): Event {
     return Event.read(new Reader(bytes), bytes.length);
   },
 };

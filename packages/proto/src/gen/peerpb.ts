@@ -96,7 +96,7 @@ export const Hello: Codec<Hello> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): Hello {
+  decode(bytes: Buffer): Hello {
     return Hello.read(new Reader(bytes), bytes.length);
   },
 };
@@ -162,7 +162,7 @@ export const Batch: Codec<Batch> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): Batch {
+  decode(bytes: Buffer): Batch {
     return Batch.read(new Reader(bytes), bytes.length);
   },
 };
@@ -239,7 +239,7 @@ export const SnapshotChunk: Codec<SnapshotChunk> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): SnapshotChunk {
+  decode(bytes: Buffer): SnapshotChunk {
     return SnapshotChunk.read(new Reader(bytes), bytes.length);
   },
 };
@@ -289,7 +289,7 @@ export const SnapshotReceipt: Codec<SnapshotReceipt> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): SnapshotReceipt {
+  decode(bytes: Buffer): SnapshotReceipt {
     return SnapshotReceipt.read(new Reader(bytes), bytes.length);
   },
 };
@@ -341,7 +341,7 @@ export const InfoRequest: Codec<InfoRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): InfoRequest {
+  decode(bytes: Buffer): InfoRequest {
     return InfoRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -435,7 +435,7 @@ export const PeerMember: Codec<PeerMember> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): PeerMember {
+  decode(bytes: Buffer): PeerMember {
     return PeerMember.read(new Reader(bytes), bytes.length);
   },
 };
@@ -522,7 +522,7 @@ export const InfoResponse: Codec<InfoResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): InfoResponse {
+  decode(bytes: Buffer): InfoResponse {
     return InfoResponse.read(new Reader(bytes), bytes.length);
   },
 };

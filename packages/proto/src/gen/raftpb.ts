@@ -90,7 +90,7 @@ export const Entry: Codec<Entry> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): Entry {
+  decode(bytes: Buffer): Entry {
     return Entry.read(new Reader(bytes), bytes.length);
   },
 };
@@ -238,7 +238,7 @@ export const ConfState: Codec<ConfState> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): ConfState {
+  decode(bytes: Buffer): ConfState {
     return ConfState.read(new Reader(bytes), bytes.length);
   },
 };
@@ -312,7 +312,7 @@ export const SnapshotMetadata: Codec<SnapshotMetadata> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): SnapshotMetadata {
+  decode(bytes: Buffer): SnapshotMetadata {
     return SnapshotMetadata.read(new Reader(bytes), bytes.length);
   },
 };
@@ -376,7 +376,7 @@ export const Snapshot: Codec<Snapshot> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): Snapshot {
+  decode(bytes: Buffer): Snapshot {
     return Snapshot.read(new Reader(bytes), bytes.length);
   },
 };
@@ -605,7 +605,7 @@ export const Message: Codec<Message> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): Message {
+  decode(bytes: Buffer): Message {
     return Message.read(new Reader(bytes), bytes.length);
   },
 };
@@ -677,7 +677,7 @@ export const HardState: Codec<HardState> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): HardState {
+  decode(bytes: Buffer): HardState {
     return HardState.read(new Reader(bytes), bytes.length);
   },
 };
@@ -768,7 +768,7 @@ export const ConfChange: Codec<ConfChange> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): ConfChange {
+  decode(bytes: Buffer): ConfChange {
     return ConfChange.read(new Reader(bytes), bytes.length);
   },
 };
@@ -836,7 +836,7 @@ export const ConfChangeSingle: Codec<ConfChangeSingle> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): ConfChangeSingle {
+  decode(bytes: Buffer): ConfChangeSingle {
     return ConfChangeSingle.read(new Reader(bytes), bytes.length);
   },
 };
@@ -910,7 +910,7 @@ export const ConfChangeV2: Codec<ConfChangeV2> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): ConfChangeV2 {
+  decode(bytes: Buffer): ConfChangeV2 {
     return ConfChangeV2.read(new Reader(bytes), bytes.length);
   },
 };

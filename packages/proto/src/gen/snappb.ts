@@ -96,7 +96,7 @@ export const Header: Codec<Header> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): Header {
+  decode(bytes: Buffer): Header {
     return Header.read(new Reader(bytes), bytes.length);
   },
 };
@@ -168,7 +168,7 @@ export const Row: Codec<Row> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): Row {
+  decode(bytes: Buffer): Row {
     return Row.read(new Reader(bytes), bytes.length);
   },
 };
@@ -220,7 +220,7 @@ export const Rows: Codec<Rows> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): Rows {
+  decode(bytes: Buffer): Rows {
     return Rows.read(new Reader(bytes), bytes.length);
   },
 };
@@ -293,7 +293,7 @@ export const Trailer: Codec<Trailer> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): Trailer {
+  decode(bytes: Buffer): Trailer {
     return Trailer.read(new Reader(bytes), bytes.length);
   },
 };

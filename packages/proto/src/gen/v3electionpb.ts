@@ -74,7 +74,7 @@ export const CampaignRequest: Codec<CampaignRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): CampaignRequest {
+  decode(bytes: Buffer): CampaignRequest {
     return CampaignRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -139,7 +139,7 @@ export const CampaignResponse: Codec<CampaignResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): CampaignResponse {
+  decode(bytes: Buffer): CampaignResponse {
     return CampaignResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -222,7 +222,7 @@ export const LeaderKey: Codec<LeaderKey> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LeaderKey {
+  decode(bytes: Buffer): LeaderKey {
     return LeaderKey.read(new Reader(bytes), bytes.length);
   },
 };
@@ -272,7 +272,7 @@ export const LeaderRequest: Codec<LeaderRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LeaderRequest {
+  decode(bytes: Buffer): LeaderRequest {
     return LeaderRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -337,7 +337,7 @@ export const LeaderResponse: Codec<LeaderResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LeaderResponse {
+  decode(bytes: Buffer): LeaderResponse {
     return LeaderResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -389,7 +389,7 @@ export const ResignRequest: Codec<ResignRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): ResignRequest {
+  decode(bytes: Buffer): ResignRequest {
     return ResignRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -441,7 +441,7 @@ export const ResignResponse: Codec<ResignResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): ResignResponse {
+  decode(bytes: Buffer): ResignResponse {
     return ResignResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -504,7 +504,7 @@ export const ProclaimRequest: Codec<ProclaimRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): ProclaimRequest {
+  decode(bytes: Buffer): ProclaimRequest {
     return ProclaimRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -556,7 +556,7 @@ export const ProclaimResponse: Codec<ProclaimResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): ProclaimResponse {
+  decode(bytes: Buffer): ProclaimResponse {
     return ProclaimResponse.read(new Reader(bytes), bytes.length);
   },
 };

@@ -62,7 +62,7 @@ export const LockRequest: Codec<LockRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LockRequest {
+  decode(bytes: Buffer): LockRequest {
     return LockRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -125,7 +125,7 @@ export const LockResponse: Codec<LockResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): LockResponse {
+  decode(bytes: Buffer): LockResponse {
     return LockResponse.read(new Reader(bytes), bytes.length);
   },
 };
@@ -175,7 +175,7 @@ export const UnlockRequest: Codec<UnlockRequest> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): UnlockRequest {
+  decode(bytes: Buffer): UnlockRequest {
     return UnlockRequest.read(new Reader(bytes), bytes.length);
   },
 };
@@ -227,7 +227,7 @@ export const UnlockResponse: Codec<UnlockResponse> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): UnlockResponse {
+  decode(bytes: Buffer): UnlockResponse {
     return UnlockResponse.read(new Reader(bytes), bytes.length);
   },
 };

@@ -74,7 +74,7 @@ export const Metadata: Codec<Metadata> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): Metadata {
+  decode(bytes: Buffer): Metadata {
     return Metadata.read(new Reader(bytes), bytes.length);
   },
 };
@@ -147,7 +147,7 @@ export const SnapshotMark: Codec<SnapshotMark> = {
     r.checkEnd(end);
     return m;
   },
-  decode(bytes: Uint8Array): SnapshotMark {
+  decode(bytes: Buffer): SnapshotMark {
     return SnapshotMark.read(new Reader(bytes), bytes.length);
   },
 };

@@ -1,0 +1,113 @@
+/**
+ * The encoded KeyValue. It is made once per put and then is the record on disk, the fragment of a response and the payload of
+ * a watch event, so it has a writer of its own and readers that pick single fields without decoding the rest.
+ *
+ * The readers expect what {@link encodeKeyValue} and the plain codec write: fields in order of their numbers, each once. They
+ * stop at the field they want and throw DecodeError on bytes that are not a message at all.
+ */
+import { Reader } from './reader.ts';
+import { emptyBytes, sizeBigint, sizeDelimited, sizeInt64 } from './wire.ts';
+import { Writer } from './writer.ts';
+
+const tags = { key: 10, createRevision: 16, modRevision: 24, version: 32, value: 42, lease: 48 } as const;
+
+/**
+ * The bytes of a KeyValue; arguments in order of the fields. `key` holds one byte per character. A tombstone has only key and
+ * modRevision: pass 0, emptyBytes and 0n for the rest.
+ */
+export function encodeKeyValue(
+  key: string,
+  createRevision: number,
+  modRevision: number,
+  version: number,
+  value: Buffer,
+  lease: bigint,
+): Buffer {
+  let size = 0;
+  if (key.length !== 0) size += 1 + sizeDelimited(key.length);
+  if (createRevision !== 0) size += 1 + sizeInt64(createRevision);
+  if (modRevision !== 0) size += 1 + sizeInt64(modRevision);
+  if (version !== 0) size += 1 + sizeInt64(version);
+  if (value.length !== 0) size += 1 + sizeDelimited(value.length);
+  if (lease !== 0n) size += 1 + sizeBigint(lease);
+  const writer = new Writer(size);
+  if (key.length !== 0) {
+    writer.byte(tags.key);
+    writer.latin1(key);
+  }
+  writeNumber(writer, tags.createRevision, createRevision);
+  writeNumber(writer, tags.modRevision, modRevision);
+  writeNumber(writer, tags.version, version);
+  if (value.length !== 0) {
+    writer.byte(tags.value);
+    writer.bytes(value);
+  }
+  if (lease !== 0n) {
+    writer.byte(tags.lease);
+    writer.bigint(lease);
+  }
+  return writer.buffer;
+}
+
+/** The key, one byte per character. */
+export function readKeyValueKey(bytes: Buffer): string {
+  const reader = seek(bytes, tags.key);
+  if (reader === undefined) return '';
+  const end = reader.delimited();
+  return bytes.toString('latin1', reader.pos, end);
+}
+
+/** Revision of the put that created the key; 0 in a tombstone. */
+export function readKeyValueCreateRevision(bytes: Buffer): number {
+  return seek(bytes, tags.createRevision)?.int64() ?? 0;
+}
+
+/** Revision of the put or delete this record belongs to. */
+export function readKeyValueModRevision(bytes: Buffer): number {
+  return seek(bytes, tags.modRevision)?.int64() ?? 0;
+}
+
+/** Puts since the key was created; 0 in a tombstone. */
+export function readKeyValueVersion(bytes: Buffer): number {
+  return seek(bytes, tags.version)?.int64() ?? 0;
+}
+
+/** The value, as a view of `bytes`. */
+export function readKeyValueValue(bytes: Buffer): Buffer {
+  return seek(bytes, tags.value)?.bytes() ?? emptyBytes;
+}
+
+/** The lease attached, as unsigned 64 bits; 0n for none. */
+export function readKeyValueLease(bytes: Buffer): bigint {
+  return seek(bytes, tags.lease)?.biguint() ?? 0n;
+}
+
+/** The same KeyValue without its value, as `keys_only` answers it; `bytes` itself when there is none. */
+export function keyValueWithoutValue(bytes: Buffer): Buffer {
+  const reader = seek(bytes, tags.value);
+  if (reader === undefined) return bytes;
+  const before = reader.pos - 1;
+  const after = reader.delimited();
+  const rest = Buffer.allocUnsafe(before + bytes.length - after);
+  bytes.copy(rest, 0, 0, before);
+  bytes.copy(rest, before, after);
+  return rest;
+}
+
+function writeNumber(writer: Writer, tag: number, value: number): void {
+  if (value === 0) return;
+  writer.byte(tag);
+  writer.int64(value);
+}
+
+/** A reader at the value of the field with `wanted` as its tag, or undefined when the message has none. */
+function seek(bytes: Buffer, wanted: number): Reader | undefined {
+  const reader = new Reader(bytes);
+  while (reader.pos < bytes.length) {
+    const tag = reader.tag();
+    if (tag === wanted) return reader;
+    if (tag > wanted) return undefined;
+    reader.skip(tag);
+  }
+  return undefined;
+}

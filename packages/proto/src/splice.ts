@@ -1,0 +1,313 @@
+/**
+ * Writers of the answers on the hot path. They take KeyValues and events that are already encoded and put them into the
+ * response as they are; sizes are summed up first, so a response is one allocation and every byte is copied once. The result
+ * is byte for byte what the plain codecs write.
+ */
+import { unreachable } from '@quorate/base';
+import { emptyBytes, sizeBigint, sizeDelimited, sizeInt64, sizeString, sizeUint32 } from './wire.ts';
+import { Writer } from './writer.ts';
+
+/** The parts of a response header that stay the same between elections, encoded; see {@link encodeHeaderPrefix}. */
+export interface HeaderPrefix {
+  /** Fields 1 and 2: cluster id and member id. The revision, field 3, comes between. */
+  readonly ids: Buffer;
+  /** Field 4: the raft term. */
+  readonly term: Buffer;
+}
+
+/** A range's part of an answer. `kvs` are encoded KeyValues. */
+export interface RangeParts {
+  readonly revision: number;
+  readonly kvs: readonly Buffer[];
+  readonly more: boolean;
+  readonly count: number;
+}
+
+/** A put's part of an answer. `prevKv` is an encoded KeyValue. */
+export interface PutParts {
+  readonly revision: number;
+  readonly prevKv: Buffer | undefined;
+}
+
+/** A delete's part of an answer. `prevKvs` are encoded KeyValues. */
+export interface DeleteRangeParts {
+  readonly revision: number;
+  readonly deleted: number;
+  readonly prevKvs: readonly Buffer[];
+}
+
+/** A transaction's part of an answer. `revision` goes into the outermost header only. */
+export interface TxnParts {
+  readonly revision: number;
+  readonly succeeded: boolean;
+  readonly responses: readonly OpParts[];
+}
+
+/** One operation of a transaction. */
+export type OpParts =
+  | ({ readonly op: 'range' } & RangeParts)
+  | ({ readonly op: 'put' } & PutParts)
+  | ({ readonly op: 'deleteRange' } & DeleteRangeParts)
+  | ({ readonly op: 'txn' } & TxnParts);
+
+/** A watch response. `events` are encoded Events; -1n as `watchId` addresses the whole stream. */
+export interface WatchParts {
+  readonly revision: number;
+  readonly watchId: bigint;
+  readonly created: boolean;
+  readonly canceled: boolean;
+  readonly compactRevision: number;
+  readonly cancelReason: string;
+  readonly fragment: boolean;
+  readonly events: readonly Buffer[];
+}
+
+/** Whose header goes on top. */
+export interface WithHeader {
+  readonly headerPrefix: HeaderPrefix;
+}
+
+// Operations inside a transaction answer with a header that holds only the revision (etcd server/etcdserver/txn).
+const noPrefix: HeaderPrefix = { ids: emptyBytes, term: emptyBytes };
+
+// Fields of ResponseOp, all messages.
+const opTags = { range: 10, put: 18, deleteRange: 26, txn: 34 } as const;
+
+/** Encodes what rarely changes of a header, to be kept until the term does. */
+export function encodeHeaderPrefix(header: {
+  readonly clusterId: bigint;
+  readonly memberId: bigint;
+  readonly raftTerm: number;
+}): HeaderPrefix {
+  const { clusterId, memberId, raftTerm } = header;
+  const ids = new Writer(
+    (clusterId === 0n ? 0 : 1 + sizeBigint(clusterId)) + (memberId === 0n ? 0 : 1 + sizeBigint(memberId)),
+  );
+  writeBigint(ids, 8, clusterId);
+  writeBigint(ids, 16, memberId);
+  const term = new Writer(sizeNumber(raftTerm));
+  writeNumber(term, 32, raftTerm);
+  return { ids: ids.buffer, term: term.buffer };
+}
+
+/** A response that holds a header and nothing else: CompactionResponse and many more. Revision 0 is left out. */
+export function encodeHeaderResponse(parts: WithHeader & { readonly revision: number }): Buffer {
+  const { headerPrefix, revision } = parts;
+  const writer = new Writer(sizeHeader(headerPrefix, revision));
+  writeHeader(writer, headerPrefix, revision);
+  return writer.buffer;
+}
+
+/** The bytes of a RangeResponse. */
+export function encodeRangeResponse(parts: WithHeader & RangeParts): Buffer {
+  const writer = new Writer(sizeRange(parts.headerPrefix, parts));
+  writeRange(writer, parts.headerPrefix, parts);
+  return writer.buffer;
+}
+
+/** The bytes of a PutResponse. */
+export function encodePutResponse(parts: WithHeader & PutParts): Buffer {
+  const writer = new Writer(sizePut(parts.headerPrefix, parts));
+  writePut(writer, parts.headerPrefix, parts);
+  return writer.buffer;
+}
+
+/** The bytes of a DeleteRangeResponse. */
+export function encodeDeleteRangeResponse(parts: WithHeader & DeleteRangeParts): Buffer {
+  const writer = new Writer(sizeDeleteRange(parts.headerPrefix, parts));
+  writeDeleteRange(writer, parts.headerPrefix, parts);
+  return writer.buffer;
+}
+
+/** The bytes of a TxnResponse with everything nested in it. */
+export function encodeTxnResponse(parts: WithHeader & TxnParts): Buffer {
+  const writer = new Writer(sizeTxn(parts.headerPrefix, parts.revision, parts));
+  writeTxn(writer, parts.headerPrefix, parts.revision, parts);
+  return writer.buffer;
+}
+
+/** The bytes of a WatchResponse. */
+export function encodeWatchResponse(parts: WithHeader & WatchParts): Buffer {
+  const { headerPrefix, revision, watchId, created, canceled, compactRevision, cancelReason, fragment, events } = parts;
+  let size = sizeHeader(headerPrefix, revision) + sizeNumber(compactRevision) + sizeMessages(events);
+  if (watchId !== 0n) size += 1 + sizeBigint(watchId);
+  if (cancelReason !== '') size += 1 + sizeString(cancelReason);
+  size += (created ? 2 : 0) + (canceled ? 2 : 0) + (fragment ? 2 : 0);
+  const writer = new Writer(size);
+  writeHeader(writer, headerPrefix, revision);
+  writeBigint(writer, 16, watchId);
+  writeFlag(writer, 24, created);
+  writeFlag(writer, 32, canceled);
+  writeNumber(writer, 40, compactRevision);
+  if (cancelReason !== '') {
+    writer.byte(50);
+    writer.string(cancelReason);
+  }
+  writeFlag(writer, 56, fragment);
+  writeMessages(writer, 90, events);
+  return writer.buffer;
+}
+
+/** The bytes of an Event around encoded KeyValues. `type` is a number of EventEventType. */
+export function encodeEvent(type: number, kv: Buffer, prevKv: Buffer | undefined): Buffer {
+  const prevSize = prevKv === undefined ? 0 : 1 + sizeDelimited(prevKv.length);
+  const writer = new Writer((type === 0 ? 0 : 2) + 1 + sizeDelimited(kv.length) + prevSize);
+  if (type !== 0) {
+    writer.byte(8);
+    writer.byte(type);
+  }
+  writer.byte(18);
+  writer.bytes(kv);
+  if (prevKv !== undefined) {
+    writer.byte(26);
+    writer.bytes(prevKv);
+  }
+  return writer.buffer;
+}
+
+// ---- header: field 1 of every response, present even when empty
+
+function sizeHeaderBody(prefix: HeaderPrefix, revision: number): number {
+  return prefix.ids.length + sizeNumber(revision) + prefix.term.length;
+}
+
+function sizeHeader(prefix: HeaderPrefix, revision: number): number {
+  return 1 + sizeDelimited(sizeHeaderBody(prefix, revision));
+}
+
+function writeHeader(writer: Writer, prefix: HeaderPrefix, revision: number): void {
+  writer.byte(10);
+  writer.uint32(sizeHeaderBody(prefix, revision));
+  writer.raw(prefix.ids);
+  writeNumber(writer, 24, revision);
+  writer.raw(prefix.term);
+}
+
+// ---- the four operations
+
+function sizeRange(prefix: HeaderPrefix, parts: RangeParts): number {
+  return sizeHeader(prefix, parts.revision) + sizeMessages(parts.kvs) + (parts.more ? 2 : 0) + sizeNumber(parts.count);
+}
+
+function writeRange(writer: Writer, prefix: HeaderPrefix, parts: RangeParts): void {
+  writeHeader(writer, prefix, parts.revision);
+  writeMessages(writer, 18, parts.kvs);
+  writeFlag(writer, 24, parts.more);
+  writeNumber(writer, 32, parts.count);
+}
+
+function sizePut(prefix: HeaderPrefix, parts: PutParts): number {
+  const prevSize = parts.prevKv === undefined ? 0 : 1 + sizeDelimited(parts.prevKv.length);
+  return sizeHeader(prefix, parts.revision) + prevSize;
+}
+
+function writePut(writer: Writer, prefix: HeaderPrefix, parts: PutParts): void {
+  writeHeader(writer, prefix, parts.revision);
+  if (parts.prevKv === undefined) return;
+  writer.byte(18);
+  writer.bytes(parts.prevKv);
+}
+
+function sizeDeleteRange(prefix: HeaderPrefix, parts: DeleteRangeParts): number {
+  return sizeHeader(prefix, parts.revision) + sizeNumber(parts.deleted) + sizeMessages(parts.prevKvs);
+}
+
+function writeDeleteRange(writer: Writer, prefix: HeaderPrefix, parts: DeleteRangeParts): void {
+  writeHeader(writer, prefix, parts.revision);
+  writeNumber(writer, 16, parts.deleted);
+  writeMessages(writer, 26, parts.prevKvs);
+}
+
+function sizeTxn(prefix: HeaderPrefix, revision: number, parts: TxnParts): number {
+  let size = sizeHeader(prefix, revision) + (parts.succeeded ? 2 : 0);
+  for (const op of parts.responses) {
+    const inner = sizeOp(op);
+    size += 1 + sizeDelimited(1 + sizeUint32(inner) + inner);
+  }
+  return size;
+}
+
+function writeTxn(writer: Writer, prefix: HeaderPrefix, revision: number, parts: TxnParts): void {
+  writeHeader(writer, prefix, revision);
+  writeFlag(writer, 16, parts.succeeded);
+  for (const op of parts.responses) {
+    const inner = sizeOp(op);
+    writer.byte(26);
+    writer.uint32(1 + sizeUint32(inner) + inner);
+    writeOp(writer, op, inner);
+  }
+}
+
+function sizeOp(op: OpParts): number {
+  switch (op.op) {
+    case 'range':
+      return sizeRange(noPrefix, op);
+    case 'put':
+      return sizePut(noPrefix, op);
+    case 'deleteRange':
+      return sizeDeleteRange(noPrefix, op);
+    case 'txn':
+      return sizeTxn(noPrefix, 0, op);
+    default:
+      return unreachable(op);
+  }
+}
+
+/** A ResponseOp: the response as the field of the oneof that names its kind. */
+function writeOp(writer: Writer, op: OpParts, size: number): void {
+  writer.byte(opTags[op.op]);
+  writer.uint32(size);
+  switch (op.op) {
+    case 'range':
+      writeRange(writer, noPrefix, op);
+      break;
+    case 'put':
+      writePut(writer, noPrefix, op);
+      break;
+    case 'deleteRange':
+      writeDeleteRange(writer, noPrefix, op);
+      break;
+    case 'txn':
+      writeTxn(writer, noPrefix, 0, op);
+      break;
+    default:
+      unreachable(op);
+  }
+}
+
+// ---- fields with a one-byte tag, left out at their default
+
+function sizeNumber(value: number): number {
+  return value === 0 ? 0 : 1 + sizeInt64(value);
+}
+
+function writeNumber(writer: Writer, tag: number, value: number): void {
+  if (value === 0) return;
+  writer.byte(tag);
+  writer.int64(value);
+}
+
+function writeBigint(writer: Writer, tag: number, value: bigint): void {
+  if (value === 0n) return;
+  writer.byte(tag);
+  writer.bigint(value);
+}
+
+function writeFlag(writer: Writer, tag: number, value: boolean): void {
+  if (!value) return;
+  writer.byte(tag);
+  writer.byte(1);
+}
+
+function sizeMessages(messages: readonly Buffer[]): number {
+  let size = 0;
+  for (const message of messages) size += 1 + sizeDelimited(message.length);
+  return size;
+}
+
+function writeMessages(writer: Writer, tag: number, messages: readonly Buffer[]): void {
+  for (const message of messages) {
+    writer.byte(tag);
+    writer.bytes(message);
+  }
+}
