@@ -1,0 +1,186 @@
+/**
+ * The network between simulated members: delay, loss, duplication, reordering, partitions of any shape, one way too. What travels
+ * is bytes: a message is encoded at the sender and decoded at the receiver, so no object is ever shared.
+ */
+import { formatId, type MemberId, type Random } from '@quorate/base';
+import { Message, MessageType, type Message as RaftMessage } from '@quorate/proto';
+import type { PeerAddress, PeerHandler, PeerIdentity, PeerTransport, SnapshotChunks } from '@quorate/server';
+import type { SimProcess } from './process.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { Trace } from './trace.ts';
+
+/** Probabilities are per mille; delays in milliseconds. */
+export interface NetworkFaults {
+  lossPerMille: number;
+  duplicatePerMille: number;
+  /** Share of batches that take a long way round and so overtake nothing but are overtaken. */
+  reorderPerMille: number;
+  delayMinMs: number;
+  delayMaxMs: number;
+}
+
+export const calmNetwork: Readonly<NetworkFaults> = {
+  lossPerMille: 0,
+  duplicatePerMille: 0,
+  reorderPerMille: 0,
+  delayMinMs: 1,
+  delayMaxMs: 3,
+};
+
+/** A connected member: where batches for it go. */
+interface Endpoint {
+  readonly process: SimProcess;
+  readonly handler: PeerHandler;
+  readonly identity: PeerIdentity;
+}
+
+export class SimNetwork {
+  readonly faults: NetworkFaults = { ...calmNetwork };
+  readonly #scheduler: Scheduler;
+  readonly #random: Random;
+  readonly #trace: Trace;
+  readonly #endpoints = new Map<MemberId, Endpoint>();
+  readonly #cut = new Set<string>();
+  readonly #leaders = new Map<number, MemberId>();
+
+  constructor(scheduler: Scheduler, random: Random, trace: Trace) {
+    this.#scheduler = scheduler;
+    this.#random = random;
+    this.#trace = trace;
+  }
+
+  /** Cuts the direction from one member to another. */
+  cut(from: MemberId, to: MemberId): void {
+    this.#cut.add(linkName(from, to));
+  }
+
+  heal(): void {
+    this.#cut.clear();
+  }
+
+  /** The transport of one process of a member. */
+  transport(process: SimProcess): PeerTransport {
+    return new SimPeers(this, process);
+  }
+
+  connect(id: MemberId, endpoint: Endpoint): void {
+    this.#endpoints.set(id, endpoint);
+  }
+
+  disconnect(id: MemberId, process: SimProcess): void {
+    if (this.#endpoints.get(id)?.process === process) this.#endpoints.delete(id);
+  }
+
+  /** Whether a connection from one to the other would hold now. */
+  reaches(from: MemberId, to: MemberId): boolean {
+    return this.#endpoints.get(to)?.process.alive === true && !this.#cut.has(linkName(from, to));
+  }
+
+  send(from: MemberId, message: RaftMessage, onLost: () => void): void {
+    this.#checkLeader(message);
+    const bytes = Message.encode(message);
+    const { lossPerMille, duplicatePerMille } = this.faults;
+    const lost = this.#cut.has(linkName(from, message.to)) || this.#random.below(1000) < lossPerMille;
+    if (lost) {
+      if (this.#random.below(4) === 0) onLost();
+      return;
+    }
+    this.#deliver(from, message.to, bytes);
+    if (this.#random.below(1000) < duplicatePerMille) this.#deliver(from, message.to, bytes);
+  }
+
+  /** Passes a snapshot on chunk by chunk; fails when the link does. */
+  async sendSnapshot(from: MemberId, message: RaftMessage, chunks: SnapshotChunks, process: SimProcess): Promise<void> {
+    const target = this.#endpoints.get(message.to);
+    if (target === undefined || !this.reaches(from, message.to)) throw new Error('peer is not reachable');
+    this.#trace.add(`snapshot ${formatId(from)} -> ${formatId(message.to)} at ${message.snapshot?.metadata?.index}`);
+    const copy = Message.decode(Message.encode(message));
+    const self = this;
+    async function* delayed(): AsyncGenerator<Buffer> {
+      for await (const chunk of chunks) {
+        await target!.process.later(self.#delay(), () => undefined);
+        if (!self.reaches(from, message.to) || !process.alive) throw new Error('snapshot stream broke');
+        yield Buffer.from(chunk);
+      }
+    }
+    await target.handler.receiveSnapshot(copy, delayed());
+    await process.later(this.#delay(), () => undefined);
+  }
+
+  #deliver(from: MemberId, to: MemberId, bytes: Buffer): void {
+    this.#scheduler.after(this.#delay(), () => {
+      const target = this.#endpoints.get(to);
+      if (target === undefined || this.#cut.has(linkName(from, to))) return;
+      target.process.guard(() => {
+        if (this.#endpoints.get(to) === target) target.handler.receive([Message.decode(bytes)]);
+      })();
+    });
+  }
+
+  #delay(): number {
+    const { delayMinMs, delayMaxMs, reorderPerMille } = this.faults;
+    const base = delayMinMs + this.#random.below(Math.max(1, Math.round((delayMaxMs - delayMinMs) * 1000))) / 1000;
+    return this.#random.below(1000) < reorderPerMille ? base * 10 : base;
+  }
+
+  /** Election safety (R1): whoever sends appends or heartbeats leads its term, and nobody else ever does. */
+  #checkLeader(message: RaftMessage): void {
+    if (message.type !== MessageType.MSG_APP && message.type !== MessageType.MSG_HEARTBEAT) return;
+    const known = this.#leaders.get(message.term);
+    if (known === undefined) {
+      this.#leaders.set(message.term, message.from);
+      this.#trace.add(`leader ${formatId(message.from)} term ${message.term}`);
+    } else if (known !== message.from) {
+      const both = `${formatId(known)} and ${formatId(message.from)}`;
+      this.#scheduler.fail(new Error(`two leaders in term ${message.term}: ${both}`));
+    }
+  }
+}
+
+class SimPeers implements PeerTransport {
+  readonly #network: SimNetwork;
+  readonly #process: SimProcess;
+  #identity: PeerIdentity | undefined;
+  #handler: PeerHandler | undefined;
+
+  constructor(network: SimNetwork, process: SimProcess) {
+    this.#network = network;
+    this.#process = process;
+  }
+
+  start(identity: PeerIdentity, handler: PeerHandler): Promise<void> {
+    this.#identity = identity;
+    this.#handler = handler;
+    this.#network.connect(identity.memberId, { process: this.#process, handler, identity });
+    return Promise.resolve();
+  }
+
+  setPeers(_peers: readonly PeerAddress[]): void {
+    // Members are found by id: addresses have no meaning here.
+  }
+
+  send(messages: readonly RaftMessage[]): void {
+    if (!this.#process.alive) return;
+    for (const message of messages) {
+      const unreachable = this.#process.guard(() => this.#handler!.unreachable(message.to));
+      this.#network.send(this.#identity!.memberId, message, unreachable);
+    }
+  }
+
+  sendSnapshot(message: RaftMessage, chunks: SnapshotChunks): Promise<void> {
+    return this.#network.sendSnapshot(this.#identity!.memberId, message, chunks, this.#process);
+  }
+
+  connectedSinceMs(peer: MemberId): number | undefined {
+    return this.#network.reaches(this.#identity!.memberId, peer) ? 0 : undefined;
+  }
+
+  stop(): Promise<void> {
+    this.#network.disconnect(this.#identity!.memberId, this.#process);
+    return Promise.resolve();
+  }
+}
+
+function linkName(from: MemberId, to: MemberId): string {
+  return `${from}>${to}`;
+}
