@@ -1,3 +1,4 @@
+export { Store } from './store.ts';
 export {
   type Change,
   type ChangeListener,

@@ -1,0 +1,101 @@
+/**
+ * Ranges: which keys, at which revision, how many; the rows are fetched by whoever asks. And the read transaction, which is
+ * nothing but a revision.
+ */
+import type { Key } from '@quorate/base';
+import { KvError } from '@quorate/proto';
+import { none } from './key-index.ts';
+import type { StoreMetrics } from './metrics.ts';
+import type { RowStore } from './row-store.ts';
+import type { TreeIndex } from './tree-index.ts';
+import type { RangeOptions, RangeResult, ReadTxn } from './types.ts';
+
+/** The parts of the store that its transactions work on. */
+export interface StoreParts {
+  readonly index: TreeIndex;
+  readonly rows: RowStore;
+  readonly metrics: StoreMetrics;
+  readonly currentRevision: number;
+  readonly compactRevision: number;
+}
+
+/** Where a range reads. */
+export interface RangeSource {
+  readonly index: TreeIndex;
+  /** The newest revision that may be asked for, and the one that is read when none is. */
+  readonly revision: number;
+  readonly compactRevision: number;
+  /** The record of a version in the index. */
+  record(id: number): Buffer;
+}
+
+const noRows: readonly Buffer[] = [];
+const noOptions: RangeOptions = {};
+
+/** A view at the revision that was current when it was made. */
+export class StoreReadTxn implements ReadTxn, RangeSource {
+  readonly revision: number;
+  readonly index: TreeIndex;
+  readonly #parts: StoreParts;
+
+  constructor(parts: StoreParts) {
+    this.revision = parts.currentRevision;
+    this.index = parts.index;
+    this.#parts = parts;
+  }
+
+  get compactRevision(): number {
+    return this.#parts.compactRevision;
+  }
+
+  range(key: Key, end: Key | undefined, options: RangeOptions = noOptions): RangeResult {
+    this.#parts.metrics.ranges.add();
+    return rangeOf(this, key, end, options);
+  }
+
+  record(id: number): Buffer {
+    const { versions } = this.index;
+    return this.#parts.rows.read(versions.main(id), versions.sub(id));
+  }
+}
+
+/** Answers a range (conventions and errors: {@link ReadTxn.range}). */
+export function rangeOf(source: RangeSource, key: Key, end: Key | undefined, options: RangeOptions): RangeResult {
+  const asked = options.revision ?? 0;
+  if (asked > source.revision) throw new KvError('futureRev');
+  const at = asked > 0 ? asked : source.revision;
+  if (at < source.compactRevision) throw new KvError('compacted');
+  if (end === undefined || end === '') return single(source, key, at, options);
+
+  const { index, revision } = source;
+  const range = { from: key, to: end === '\0' ? undefined : end, at };
+  const count = options.skipCount === true ? 0 : index.count(range);
+  if (options.countOnly === true) return { rows: noRows, count, revision, next: undefined };
+
+  const limit = options.limit !== undefined && options.limit > 0 ? options.limit : Number.POSITIVE_INFINITY;
+  const sizeBytesMax = options.sizeBytesMax ?? Number.POSITIVE_INFINITY;
+  const rows: Buffer[] = [];
+  let sizeBytes = 0;
+  let next: Key | undefined;
+  const visit = (found: Key, id: number): boolean => {
+    if (rows.length >= limit || sizeBytes >= sizeBytesMax) {
+      next = found;
+      return false;
+    }
+    const record = source.record(id);
+    sizeBytes += record.length;
+    rows.push(record);
+    return true;
+  };
+  if (options.descending === true) index.descend(range, visit);
+  else index.ascend(range, visit);
+  return { rows, count, revision, next };
+}
+
+function single(source: RangeSource, key: Key, at: number, options: RangeOptions): RangeResult {
+  const { index, revision } = source;
+  const id = index.find(key, at);
+  if (id === none) return { rows: noRows, count: 0, revision, next: undefined };
+  const rows = options.countOnly === true ? noRows : [source.record(id)];
+  return { rows, count: 1, revision, next: undefined };
+}

@@ -1,0 +1,222 @@
+/**
+ * The index: for every key its versions, in key order. Values in the tree are ids of the newest version; a key whose newest
+ * version is a tombstone has the id's complement, which is negative, so that the tree can count the living.
+ *
+ * Compaction to revision C forgets, for each key, everything behind its newest version at or before C, and that one too when it
+ * is a tombstone before C (one at exactly C stays until the next compaction, so that a watch from C still sees the delete).
+ * Reads at C or later never look at what is forgotten, so forgetting may take its time. It costs by what there is to forget,
+ * not by what there is: two queues remember, in order of time, which versions stand behind a newer one and which are tombstones.
+ */
+import { invariant, type Key } from '@quorate/base';
+import { BTree, type Leaf } from './btree.ts';
+import { Fifo } from './fifo.ts';
+import { type Generation, none, VersionTable } from './key-index.ts';
+
+/** Called for keys of a range with the id of the version; false ends the walk. */
+export type Visit = (key: Key, id: number) => boolean;
+
+/** Part of the key space at a revision; `to` undefined means no upper bound. */
+export interface IndexRange {
+  readonly from: Key;
+  readonly to: Key | undefined;
+  readonly at: number;
+}
+
+interface Tombstone {
+  readonly key: Key;
+  readonly id: number;
+  readonly main: number;
+}
+
+/** Keys to versions. */
+export class TreeIndex {
+  readonly versions: VersionTable = new VersionTable();
+  readonly #tree = new BTree();
+  /** Versions that have an older one behind them (or had), oldest first. */
+  readonly #superseding = new Fifo<number>();
+  /** Tombstones that no compaction has taken yet, oldest first. */
+  readonly #tombstones = new Fifo<Tombstone>();
+
+  /** Living keys. */
+  get keyCount(): number {
+    return this.#tree.live;
+  }
+
+  /** Adds a put and returns its id. Revisions must rise from one change to the next. */
+  put(key: Key, main: number, sub: number): number {
+    const id = this.versions.take();
+    const older = this.#setNewest(key, id, id, main);
+    this.versions.setPut(id, main, sub, older);
+    return id;
+  }
+
+  /** Adds a tombstone. The key must be alive. */
+  tombstone(key: Key, main: number, sub: number): void {
+    const older = this.#addTombstone(key, main, sub);
+    invariant(older !== none && !this.versions.isTombstone(older), 'tombstone for a key that is not there');
+  }
+
+  /** Adds what a stored row says; for a tombstone `generation` is undefined. Rows must come in order of their revisions. */
+  restore(key: Key, main: number, sub: number, generation: Generation | undefined): void {
+    if (generation === undefined) {
+      this.#addTombstone(key, main, sub);
+      return;
+    }
+    const id = this.versions.take();
+    const older = this.#setNewest(key, id, id, main);
+    this.versions.setRestoredPut(id, main, sub, older, generation);
+  }
+
+  /** The version of `key` that lives at revision `at`, or none. */
+  find(key: Key, at: number): number {
+    const id = this.findAny(key, at);
+    return id === none || this.versions.isTombstone(id) ? none : id;
+  }
+
+  /** The newest version or tombstone of `key` at or before revision `at`, or none. */
+  findAny(key: Key, at: number): number {
+    const value = this.#tree.get(key);
+    return value === undefined ? none : this.versions.at(value >= 0 ? value : ~value, at);
+  }
+
+  /** Keys alive in a range. */
+  count(range: IndexRange): number {
+    return this.#tree.count(range.from, range.to, range.at, (value) => this.#aliveAt(value, range.at) !== none);
+  }
+
+  /** Visits the keys alive in a range in ascending order. The index must not change meanwhile. */
+  ascend(range: IndexRange, visit: Visit): void {
+    if (range.to !== undefined && range.to <= range.from) return;
+    const start = this.#tree.seek(range.from);
+    const end = range.to === undefined ? this.#tree.end() : this.#tree.seek(range.to);
+    let index = start.index;
+    for (let leaf: Leaf | undefined = start.leaf; leaf !== undefined; leaf = leaf.next) {
+      const stop = leaf === end.leaf ? end.index : leaf.keys.length;
+      if (mayLive(leaf, range.at)) {
+        for (; index < stop; index++) {
+          const id = this.#aliveAt(leaf.values[index]!, range.at);
+          if (id !== none && !visit(leaf.keys[index]!, id)) return;
+        }
+      }
+      if (leaf === end.leaf) return;
+      index = 0;
+    }
+  }
+
+  /** Visits the keys alive in a range in descending order. The index must not change meanwhile. */
+  descend(range: IndexRange, visit: Visit): void {
+    if (range.to !== undefined && range.to <= range.from) return;
+    const start = this.#tree.seek(range.from);
+    const end = range.to === undefined ? this.#tree.end() : this.#tree.seek(range.to);
+    let index = end.index - 1;
+    for (let leaf: Leaf | undefined = end.leaf; leaf !== undefined; leaf = leaf.previous) {
+      const stop = leaf === start.leaf ? start.index : 0;
+      if (mayLive(leaf, range.at)) {
+        for (; index >= stop; index--) {
+          const id = this.#aliveAt(leaf.values[index]!, range.at);
+          if (id !== none && !visit(leaf.keys[index]!, id)) return;
+        }
+      }
+      if (leaf === start.leaf) return;
+      index = (leaf.previous?.keys.length ?? 0) - 1;
+    }
+  }
+
+  /**
+   * Forgets up to `max` versions that compaction to `compactRevision` drops, older ones of a key before newer ones, and tells
+   * `forget` before each. Returns how many; fewer than `max` means that all is done.
+   */
+  collect(compactRevision: number, max: number, forget: (id: number) => void): number {
+    let count = 0;
+    while (count < max) {
+      const id = this.#superseding.peek();
+      if (id === undefined || this.versions.main(id) > compactRevision) break;
+      this.#superseding.shift();
+      const older = this.versions.older(id);
+      // A tombstone may have gone before, when an earlier compaction passed it.
+      if (older === none) continue;
+      invariant(this.versions.older(older) === none, 'versions are compacted out of order');
+      forget(older);
+      this.versions.cut(id);
+      this.versions.free(older);
+      count++;
+    }
+    while (count < max) {
+      const tombstone = this.#tombstones.peek();
+      if (tombstone === undefined || tombstone.main >= compactRevision) break;
+      this.#tombstones.shift();
+      // Freed above with the versions behind newer ones, or even taken again since: then it carries another revision.
+      if (this.versions.main(tombstone.id) !== tombstone.main) continue;
+      forget(tombstone.id);
+      this.#unlink(tombstone);
+      this.versions.free(tombstone.id);
+      count++;
+    }
+    return count;
+  }
+
+  /** Every key with its versions, oldest first, as text. For tests and expensive invariants. */
+  *dump(): Generator<string> {
+    this.#tree.audit();
+    let leaf: Leaf | undefined = this.#tree.seek('').leaf;
+    while (leaf.previous !== undefined) leaf = leaf.previous;
+    for (; leaf !== undefined; leaf = leaf.next) {
+      for (let i = 0; i < leaf.keys.length; i++) {
+        const value = leaf.values[i]!;
+        yield `${JSON.stringify(leaf.keys[i])} ${this.#describe(value >= 0 ? value : ~value)}`;
+      }
+    }
+  }
+
+  #addTombstone(key: Key, main: number, sub: number): number {
+    const id = this.versions.take();
+    const older = this.#setNewest(key, id, ~id, main);
+    this.versions.setTombstone(id, main, sub, older);
+    this.#tombstones.push({ key, id, main });
+    return older;
+  }
+
+  /** Makes `id` the newest version of `key`. Returns the one before, or none. */
+  #setNewest(key: Key, id: number, value: number, main: number): number {
+    const old = this.#tree.exchange(key, value, main);
+    if (old === undefined) return none;
+    this.#superseding.push(id);
+    return old >= 0 ? old : ~old;
+  }
+
+  #aliveAt(value: number, at: number): number {
+    const id = this.versions.at(value >= 0 ? value : ~value, at);
+    return id === none || this.versions.isTombstone(id) ? none : id;
+  }
+
+  /** Takes a tombstone that is the oldest of its key out of the chain. */
+  #unlink(tombstone: Tombstone): void {
+    const value = this.#tree.get(tombstone.key);
+    invariant(value !== undefined, 'tombstone of an unknown key');
+    let id = value >= 0 ? value : ~value;
+    if (id === tombstone.id) {
+      this.#tree.delete(tombstone.key);
+      return;
+    }
+    while (this.versions.older(id) !== tombstone.id) {
+      id = this.versions.older(id);
+      invariant(id !== none, 'tombstone is not in the chain of its key');
+    }
+    this.versions.cut(id);
+  }
+
+  #describe(newest: number): string {
+    const parts: string[] = [];
+    for (let id = newest; id !== none; id = this.versions.older(id)) {
+      const at = `${this.versions.main(id)}.${this.versions.sub(id)}`;
+      const { versions } = this;
+      parts.push(versions.isTombstone(id) ? `${at}(t)` : `${at}(${versions.created(id)},${versions.version(id)})`);
+    }
+    return parts.reverse().join(' ');
+  }
+}
+
+/** False when every key of the leaf is dead at `at`: ranges pass over deleted keys in strides. */
+function mayLive(leaf: Leaf, at: number): boolean {
+  return leaf.live > 0 || leaf.stamp > at;
+}

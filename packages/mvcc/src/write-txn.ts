@@ -1,0 +1,128 @@
+/**
+ * The write transaction. The index learns of each change at once, so that the transaction's own reads see it (readers at the
+ * current revision do not: its versions carry the next one). The rows wait here until end() stages them all: whatever goes
+ * wrong in between, no half of a transaction can reach the backend.
+ */
+import { invariant, type Key, type LeaseId, noLease } from '@quorate/base';
+import { type RangeSource, rangeOf, type StoreParts } from './read-txn.ts';
+import { encodeDeleted, recordOf } from './row-store.ts';
+import type { TreeIndex } from './tree-index.ts';
+import type { Change, LeaseBook, RangeOptions, RangeResult, WriteTxn } from './types.ts';
+
+const noOptions: RangeOptions = {};
+
+/** Made by Store.write() alone. */
+export class StoreWriteTxn implements WriteTxn, RangeSource {
+  readonly index: TreeIndex;
+  readonly changes: Change[] = [];
+  readonly #parts: StoreParts;
+  readonly #leases: LeaseBook;
+  /** Tells the store that the transaction is over. */
+  readonly #finish: (txn: StoreWriteTxn) => void;
+  /** Rows of the changes, in the same order. */
+  readonly #rows: Buffer[] = [];
+  readonly #main: number;
+  #open = true;
+  #operations = 0;
+
+  constructor(parts: StoreParts, leases: LeaseBook, finish: (txn: StoreWriteTxn) => void) {
+    this.index = parts.index;
+    this.#parts = parts;
+    this.#leases = leases;
+    this.#finish = finish;
+    this.#main = parts.currentRevision + 1;
+  }
+
+  get revision(): number {
+    return this.changes.length > 0 ? this.#main : this.#main - 1;
+  }
+
+  get compactRevision(): number {
+    return this.#parts.compactRevision;
+  }
+
+  get changed(): boolean {
+    return this.changes.length > 0;
+  }
+
+  range(key: Key, end: Key | undefined, options: RangeOptions = noOptions): RangeResult {
+    invariant(this.#open, 'write transaction used after its end');
+    this.#operations++;
+    this.#parts.metrics.ranges.add();
+    return rangeOf(this, key, end, options);
+  }
+
+  record(id: number): Buffer {
+    const { versions } = this.index;
+    const main = versions.main(id);
+    const sub = versions.sub(id);
+    return main === this.#main ? this.changes[sub]!.record : this.#parts.rows.read(main, sub);
+  }
+
+  put(key: Key, value: Uint8Array, lease: LeaseId): number {
+    invariant(this.#open, 'write transaction used after its end');
+    this.#operations++;
+    const { index, rows, metrics } = this.#parts;
+    const { versions } = index;
+    const modRevision = this.#main;
+    const sub = this.changes.length;
+    const id = index.put(key, modRevision, sub);
+    const createRevision = versions.created(id);
+    const version = versions.version(id);
+    const row = rows.encodePut(sub, { key, createRevision, modRevision, version, value, lease });
+    this.#rows.push(row);
+    this.changes.push({ type: 'put', key, record: recordOf(row), modRevision, sub });
+    this.#moveLease(key, lease);
+    metrics.puts.add();
+    metrics.putBytes += key.length + value.length;
+    return modRevision;
+  }
+
+  deleteRange(key: Key, end: Key | undefined): number {
+    invariant(this.#open, 'write transaction used after its end');
+    this.#operations++;
+    this.#parts.metrics.deletes.add();
+    const { index } = this.#parts;
+    const at = this.revision;
+    if (end === undefined || end === '') {
+      if (index.find(key, at) < 0) return 0;
+      this.#delete(key);
+      return 1;
+    }
+    const keys: Key[] = [];
+    index.ascend({ from: key, to: end === '\0' ? undefined : end, at }, (found) => {
+      keys.push(found);
+      return true;
+    });
+    for (const found of keys) this.#delete(found);
+    return keys.length;
+  }
+
+  end(): void {
+    invariant(this.#open, 'write transaction ended twice');
+    this.#open = false;
+    const { rows, metrics } = this.#parts;
+    for (const change of this.changes) {
+      rows.put(this.#main, change.sub, change.type === 'delete', this.#rows[change.sub]!);
+    }
+    // etcd counts a transaction as one only when it did more than one thing.
+    if (this.#operations > 1) metrics.transactions.add();
+    this.#finish(this);
+  }
+
+  #delete(key: Key): void {
+    const modRevision = this.#main;
+    const sub = this.changes.length;
+    this.#parts.index.tombstone(key, modRevision, sub);
+    this.#rows.push(this.#parts.rows.encodeTombstone(modRevision, sub, key));
+    this.changes.push({ type: 'delete', key, record: encodeDeleted(key, modRevision), modRevision, sub });
+    this.#moveLease(key, noLease);
+  }
+
+  #moveLease(key: Key, lease: LeaseId): void {
+    const before = this.#leases.leaseOf(key);
+    if (before === lease) return;
+    if (before !== noLease) this.#leases.detach(before, key);
+    if (lease !== noLease) this.#leases.attach(lease, key);
+  }
+}
