@@ -1,1 +1,25 @@
-export {};
+export { serveGrpcJs } from './grpc-js-transport.ts';
+export { ListenError, Port, type PortOptions } from './port.ts';
+export { okStatus, type RpcStatus, StatusError, tooLargeText, toStatus, wellFormed } from './respond.ts';
+export type {
+  BidiHandler,
+  ClientStream,
+  ClientStreamHandler,
+  Metadata,
+  MethodKind,
+  Reply,
+  ServerCall,
+  ServerStream,
+  ServerStreamHandler,
+  ServiceMethod,
+  UnaryHandler,
+} from './service.ts';
+export { type HandlerOf, type HandlersOf, serviceHandlers, splitPath, unknownMethodText } from './service-table.ts';
+export {
+  type KeepaliveOptions,
+  type RpcTransport,
+  requestOverheadBytes,
+  type ServeOptions,
+  type ServeRpc,
+  serveDefaults,
+} from './transport.ts';

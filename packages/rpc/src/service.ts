@@ -21,8 +21,12 @@ export interface ServerCall {
   readonly timeoutMs: number | undefined;
   /** True once the caller went away or the deadline passed; answers are then dropped. */
   readonly cancelled: boolean;
-  /** Calls `fn` once if the call is cancelled before it ends. */
+  /** Calls `fn` once if the call is cancelled before it ends; at once when it already is. */
   onCancel(fn: () => void): void;
+  /** Response metadata that leaves before the first message; too late afterwards, then ignored. Names in lower case. */
+  setHeader(name: string, value: string): void;
+  /** Response metadata that leaves with the status. */
+  setTrailer(name: string, value: string): void;
 }
 
 /** Where a unary (or client-streaming) handler answers. */
@@ -30,19 +34,27 @@ export interface Reply<Res> {
   ok(response: Res): void;
   /** An answer that is encoded already. */
   encoded(bytes: Buffer): void;
-  /** KvError keeps its status and text; anything else becomes UNKNOWN with its message and is logged. */
+  /**
+   * KvError and StatusError keep their status and text; anything else becomes UNKNOWN with its message and is logged. A
+   * FatalError is thrown on: it is no answer, it ends the process.
+   */
   fail(error: unknown): void;
 }
 
 /** The sending half of a streaming answer. */
 export interface ServerStream<Res> {
-  /** False means: wait for onDrain before sending more. */
+  /** False means: wait for onDrain before sending more. What was given is sent in any case, unless the call is cancelled. */
   send(response: Res): boolean;
   sendEncoded(bytes: Buffer): boolean;
+  /** `fn` is called each time sending may go on after a send returned false. Never called once the call is cancelled. */
   onDrain(fn: () => void): void;
   /** Bytes accepted and not yet taken by the network. */
   readonly queuedBytes: number;
+  /** Sends the response headers now; otherwise they leave with the first message. */
+  sendHeaders(): void;
+  /** Status OK after everything sent so far. */
   end(): void;
+  /** Another status, see {@link Reply.fail}, after everything sent so far. */
   fail(error: unknown): void;
 }
 
@@ -51,7 +63,7 @@ export interface ClientStream<Req> {
   onMessage(fn: (request: Req) => void): void;
   /** The client closed its side; no more messages. */
   onEnd(fn: () => void): void;
-  /** Stops and resumes reading from the network. */
+  /** Stops and resumes reading from the network; no message is delivered in between. */
   pause(): void;
   resume(): void;
 }
@@ -67,6 +79,9 @@ export type ServiceMethod =
   | MethodOf<'serverStream', ServerStreamHandler<never, never>>
   | MethodOf<'clientStream', ClientStreamHandler<never, never>>
   | MethodOf<'bidi', BidiHandler<never, never>>;
+
+/** The four shapes of an RPC. */
+export type MethodKind = ServiceMethod['kind'];
 
 interface MethodOf<Kind extends string, Handler> {
   readonly kind: Kind;

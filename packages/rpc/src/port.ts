@@ -1,0 +1,172 @@
+/**
+ * One TCP port for gRPC and for plain HTTP: whoever connects is told apart by the first bytes. An HTTP/2 connection begins with
+ * the fixed preface "PRI * HTTP/2.0", which no HTTP/1.1 request can begin with; the first byte that differs decides. What was
+ * read to find out is handed over to the byte.
+ *
+ * An http.Server owns the listening socket and serves HTTP/1.1 itself, so that its own time-outs for slow headers hold; this
+ * file stands between it and its connections.
+ */
+import { lookup } from 'node:dns/promises';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Clock, Logger } from '@quorate/base';
+import { Deferred } from '@quorate/base';
+import type { RpcTransport } from './transport.ts';
+
+const preface = Buffer.from('PRI * HTTP/2.0', 'latin1');
+
+export interface PortOptions {
+  /** Name or address to listen on; a name listens on its IPv4 address if it has one, as Go does. */
+  readonly host: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+  /** Takes the connections that speak HTTP/2. */
+  readonly rpc: RpcTransport;
+  /** Answers HTTP/1.1 requests. */
+  readonly http: RequestListener;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** A connection that has not shown what it speaks by then is closed; so is one whose HTTP/1.1 headers take longer. */
+  readonly firstBytesTimeoutMs?: number;
+}
+
+/** The port could not be opened; the message names the address and the reason. */
+export class ListenError extends Error {
+  constructor(address: string, reason: string, cause: unknown) {
+    super(`listen tcp ${address}: ${reason}`, { cause });
+    this.name = 'ListenError';
+  }
+}
+
+/** An open port. */
+export class Port {
+  readonly #options: PortOptions;
+  readonly #server: Server;
+  readonly #serveHttp1: (socket: Socket) => void;
+  readonly #sniffing = new Set<Socket>();
+  readonly #firstBytesTimeoutMs: number;
+  readonly #closed = new Deferred<void>();
+
+  /** Opens a port and serves it. Rejects with ListenError. */
+  static async listen(options: PortOptions): Promise<Port> {
+    const port = new Port(options);
+    await port.#listen();
+    return port;
+  }
+
+  private constructor(options: PortOptions) {
+    this.#options = options;
+    this.#firstBytesTimeoutMs = options.firstBytesTimeoutMs ?? 10_000;
+    this.#server = createServer(
+      {
+        noDelay: true,
+        headersTimeout: this.#firstBytesTimeoutMs,
+        requestTimeout: 60_000,
+        connectionsCheckingInterval: Math.min(5_000, this.#firstBytesTimeoutMs),
+      },
+      options.http,
+    );
+    const [serveHttp1] = this.#server.listeners('connection') as ((socket: Socket) => void)[];
+    this.#serveHttp1 = (socket) => serveHttp1?.call(this.#server, socket);
+    this.#server.removeAllListeners('connection');
+    this.#server.on('connection', (socket) => this.#sniff(socket));
+    this.#server.on('close', () => this.#closed.resolve());
+  }
+
+  /** The port's number, also when 0 was asked for. */
+  get number(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /**
+   * Stops to listen at once, lets HTTP/1.1 requests in progress end for `limitMs`, then cuts them off. Connections that went to
+   * the transport are the transport's: drain or close it too, or this does not resolve.
+   */
+  async close(limitMs: number): Promise<void> {
+    this.#server.close();
+    for (const socket of this.#sniffing) socket.destroy();
+    this.#server.closeIdleConnections();
+    const limit = this.#options.clock.after(limitMs, () => this.#server.closeAllConnections());
+    await this.#closed.promise;
+    limit.cancel();
+  }
+
+  async #listen(): Promise<void> {
+    const { host, port } = this.#options;
+    const name = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+    const address = await resolveHost(host, name);
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', (error: NodeJS.ErrnoException) => {
+        reject(new ListenError(name, `bind: ${reasonOf(error)}`, error));
+      });
+      this.#server.listen({ host: address, port }, resolve);
+    });
+    this.#server.removeAllListeners('error');
+    // EMFILE and its like: the connection is lost, the port stays.
+    this.#server.on('error', (error) => {
+      this.#options.logger.error('accepting a connection failed', { address: name, error: error.message });
+    });
+  }
+
+  #sniff(socket: Socket): void {
+    this.#sniffing.add(socket);
+    let head: Buffer = Buffer.alloc(0);
+    const timer = this.#options.clock.after(this.#firstBytesTimeoutMs, () => socket.destroy());
+    const stop = (): void => {
+      timer.cancel();
+      this.#sniffing.delete(socket);
+      socket.off('data', onData);
+      socket.off('close', stop);
+      socket.off('end', onEnd);
+    };
+    const onEnd = (): void => {
+      stop();
+      socket.destroy();
+    };
+    const onData = (data: Buffer): void => {
+      head = head.length === 0 ? data : Buffer.concat([head, data]);
+      const protocol = protocolOf(head);
+      if (protocol === undefined) return;
+      stop();
+      socket.pause();
+      if (protocol === 'http2') this.#options.rpc.attach(socket, head);
+      else this.#handToHttp1(socket, head);
+    };
+    socket.on('error', () => {
+      // A reset connection; 'close' follows.
+    });
+    socket.on('close', stop);
+    socket.on('end', onEnd);
+    socket.on('data', onData);
+  }
+
+  #handToHttp1(socket: Socket, head: Buffer): void {
+    socket.unshift(head);
+    this.#serveHttp1(socket);
+    socket.resume();
+  }
+}
+
+/** What a connection speaks, as far as its first bytes tell; undefined when they do not yet. */
+export function protocolOf(head: Buffer): 'http1' | 'http2' | undefined {
+  const count = Math.min(head.length, preface.length);
+  if (head.compare(preface, 0, count, 0, count) !== 0) return 'http1';
+  return count === preface.length ? 'http2' : undefined;
+}
+
+async function resolveHost(host: string, name: string): Promise<string> {
+  try {
+    const addresses = await lookup(host, { all: true });
+    const address = addresses.find((candidate) => candidate.family === 4) ?? addresses[0];
+    return address?.address ?? host;
+  } catch (error) {
+    throw new ListenError(name, `lookup ${host}: no such host`, error);
+  }
+}
+
+function reasonOf(error: NodeJS.ErrnoException): string {
+  if (error.code === 'EADDRINUSE') return 'address already in use';
+  if (error.code === 'EACCES') return 'permission denied';
+  if (error.code === 'EADDRNOTAVAIL') return 'cannot assign requested address';
+  return error.message;
+}
