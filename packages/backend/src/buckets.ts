@@ -11,8 +11,21 @@ export interface Bucket {
 
 const bucket = (name: string, id: number): Bucket => ({ name, id });
 
+/** What code calls the buckets. */
+export type BucketName =
+  | 'key'
+  | 'meta'
+  | 'lease'
+  | 'alarm'
+  | 'cluster'
+  | 'members'
+  | 'membersRemoved'
+  | 'auth'
+  | 'authUsers'
+  | 'authRoles';
+
 /** All buckets, named as etcd names them. */
-export const buckets = {
+export const buckets: Readonly<Record<BucketName, Bucket>> = {
   /** Revision to checksummed KeyValue record. */
   key: bucket('key', 0x01),
   /** Consistent index, term, configuration, compaction marks. */
@@ -25,7 +38,7 @@ export const buckets = {
   auth: bucket('auth', 0x08),
   authUsers: bucket('authUsers', 0x09),
   authRoles: bucket('authRoles', 0x0a),
-} as const satisfies Record<string, Bucket>;
+};
 
 /** In the order of their ids, which is the order of the store. */
 export const allBuckets: readonly Bucket[] = Object.values(buckets).sort((a, b) => a.id - b.id);
