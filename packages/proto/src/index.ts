@@ -198,6 +198,6 @@ export {
   type WatchParts,
   type WithHeader,
 } from './splice.ts';
-export { formatRpcError, Status, type StatusCode, type StatusName } from './status.ts';
+export { formatRpcError, goStatusName, Status, type StatusCode, type StatusName } from './status.ts';
 export { emptyBytes, sizeBigint, sizeDelimited, sizeInt32, sizeInt64, sizeString, sizeUint32 } from './wire.ts';
 export { Writer } from './writer.ts';

@@ -48,7 +48,12 @@ const goNames = [
   'Unauthenticated',
 ] as const;
 
-/** A status as Go's gRPC prints an error: `rpc error: code = PermissionDenied desc = …`; unknown codes as `Code(17)`. */
+/** A status in Go's spelling, as metrics and texts of etcd have it: `PermissionDenied`; unknown codes as `Code(17)`. */
+export function goStatusName(status: number): string {
+  return goNames[status] ?? `Code(${status})`;
+}
+
+/** A status as Go's gRPC prints an error: `rpc error: code = PermissionDenied desc = …`. */
 export function formatRpcError(status: number, message: string): string {
-  return `rpc error: code = ${goNames[status] ?? `Code(${status})`} desc = ${message}`;
+  return `rpc error: code = ${goStatusName(status)} desc = ${message}`;
 }
