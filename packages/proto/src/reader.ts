@@ -205,28 +205,35 @@ export class Reader {
     this.pos += count;
   }
 
-  /** Reads up to ten bytes into low and high. */
+  /** Reads a varint into low and high. The loop is for the common short ones, of up to 28 bits. */
   private varint(): void {
     const start = this.pos;
     let low = 0;
-    let high = 0;
-    for (let i = 0; i < 10; i++) {
-      const byte = this.buffer[start + i];
+    for (let shift = 0; shift < 28; shift += 7) {
+      const byte = this.buffer[this.pos++];
       if (byte === undefined) throw new DecodeError('truncated varint', start);
-      const bits = byte & 0x7f;
-      if (i < 4) low |= bits << (7 * i);
-      else if (i === 4) {
-        low |= bits << 28;
-        high = bits >>> 4;
-      } else high |= bits << (7 * i - 32);
+      low |= (byte & 0x7f) << shift;
       if (byte < 0x80) {
-        if (i === 9 && byte > 1) throw new DecodeError('varint beyond 64 bits', start);
-        this.pos = start + i + 1;
-        this.low = low >>> 0;
-        this.high = high >>> 0;
+        this.low = low;
+        this.high = 0;
         return;
       }
     }
-    throw new DecodeError('varint beyond 64 bits', start);
+    this.longVarint(low, start);
+  }
+
+  /** The bytes behind the first four: the fifth is shared by both halves, the tenth has room for one bit. */
+  private longVarint(low: number, start: number): void {
+    let byte = this.buffer[this.pos++];
+    if (byte === undefined) throw new DecodeError('truncated varint', start);
+    let high = (byte & 0x7f) >>> 4;
+    this.low = (low | (byte << 28)) >>> 0;
+    for (let shift = 3; byte >= 0x80; shift += 7) {
+      byte = this.buffer[this.pos++];
+      if (byte === undefined) throw new DecodeError('truncated varint', start);
+      if (shift === 31 && byte > 1) throw new DecodeError('varint beyond 64 bits', start);
+      high |= (byte & 0x7f) << shift;
+    }
+    this.high = high >>> 0;
   }
 }

@@ -7,7 +7,7 @@ import { twoTo32, window64 } from './wire.ts';
 /** Up to this many bytes a loop is faster than a call into the runtime (9 against 17 ns for 8 bytes). */
 const copyLoopMax = 8;
 /** Likewise for a string of one byte per character. */
-const latin1LoopMax = 32;
+const latin1LoopMax = 24;
 /** A string this short has at most 127 bytes of UTF-8, so its length takes one byte. */
 const shortStringMax = 42;
 
