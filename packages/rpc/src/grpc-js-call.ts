@@ -211,11 +211,7 @@ export class GrpcJsCall implements ServerCall, Reply<unknown>, ServerStream<unkn
   /** The call is over, one way or the other. */
   over(): void {
     if (this.#guard !== undefined) this.#guard.activeCalls--;
-    if (this.#answered) return;
-    this.cancelled = true;
-    const listeners = this.#cancelListeners ?? [];
-    this.#cancelListeners = undefined;
-    for (const listener of listeners) listener();
+    if (!this.#answered) this.#cancel();
   }
 
   /** Reads until a read has to wait. A loop, because grpc-js delivers what it holds already from within startRead. */
@@ -234,7 +230,15 @@ export class GrpcJsCall implements ServerCall, Reply<unknown>, ServerStream<unkn
       step();
     } catch (error) {
       this.fail(error);
+      this.#cancel();
     }
+  }
+
+  #cancel(): void {
+    this.cancelled = true;
+    const listeners = this.#cancelListeners ?? [];
+    this.#cancelListeners = undefined;
+    for (const listener of listeners) listener();
   }
 
   #encode(response: unknown): Buffer | undefined {

@@ -26,22 +26,25 @@ export class StatusError extends Error {
   }
 }
 
+/** The code {@link toStatus} gives an error. */
+export function statusCodeOf(error: unknown): StatusCode {
+  if (error instanceof KvError || error instanceof StatusError) return error.status;
+  return error instanceof DecodeError ? Status.INTERNAL : Status.UNKNOWN;
+}
+
 /**
  * Status of a failed call. Errors that nobody foresaw become UNKNOWN and are logged with the call's path; a FatalError is not
  * an answer and is thrown on.
  */
 export function toStatus(error: unknown, path: string, logger: Logger): RpcStatus {
   if (error instanceof FatalError) throw error;
-  if (error instanceof KvError || error instanceof StatusError) {
-    return { code: error.status, message: error.message };
-  }
-  if (error instanceof DecodeError) {
-    return { code: Status.INTERNAL, message: `grpc: error unmarshalling request: ${error.message}` };
-  }
+  const code = statusCodeOf(error);
   const message = error instanceof Error ? error.message : String(error);
-  const stack = error instanceof Error ? error.stack : undefined;
-  logger.error('handler failed', { path, error: message, stack });
-  return { code: Status.UNKNOWN, message };
+  if (error instanceof DecodeError) return { code, message: `grpc: error unmarshalling request: ${message}` };
+  if (!(error instanceof KvError || error instanceof StatusError)) {
+    logger.error('handler failed', { path, error: message, stack: error instanceof Error ? error.stack : undefined });
+  }
+  return { code, message };
 }
 
 /** Go's text for a message over the limit; the status is RESOURCE_EXHAUSTED. */

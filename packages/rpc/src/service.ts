@@ -21,7 +21,11 @@ export interface ServerCall {
   readonly timeoutMs: number | undefined;
   /** True once the caller went away or the deadline passed; answers are then dropped. */
   readonly cancelled: boolean;
-  /** Calls `fn` once if the call is cancelled before it ends; at once when it already is. */
+  /**
+   * Calls `fn` once if the call is cancelled before the handler ended it, at once when it already is. A call whose handler
+   * threw, or whose client sent what is no message, ends with that error and counts as cancelled too: whatever the handler
+   * holds for the call is to be let go here.
+   */
   onCancel(fn: () => void): void;
   /** Response metadata that leaves before the first message; too late afterwards, then ignored. Names in lower case. */
   setHeader(name: string, value: string): void;
