@@ -61,7 +61,15 @@ const cases = {
   'InternalRaftRequest.encode': () => encode(proto.InternalRaftRequest, command),
   'KeyValue.decode': () => decode(proto.KeyValue, kv),
   'KeyValue.encode': () => encode(proto.KeyValue, kv),
-  encodeKeyValue: () => (i) => proto.encodeKeyValue(keyText, 100000, 200000 + (i & 1023), 12, value, 0n),
+  encodeKeyValue: () => (i) =>
+    proto.encodeKeyValue({
+      key: keyText,
+      createRevision: 100000,
+      modRevision: 200000 + (i & 1023),
+      version: 12,
+      value,
+      lease: 0n,
+    }),
   readKeyValueKey: () => () => proto.readKeyValueKey(kvBytes),
   readKeyValueModRevision: () => () => proto.readKeyValueModRevision(kvBytes),
   encodePutResponse: () => () => proto.encodePutResponse({ headerPrefix, revision: 200000, prevKv: undefined }),

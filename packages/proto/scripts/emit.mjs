@@ -270,7 +270,7 @@ function emitCodec(type, fields, context) {
     `  encode(m: ${name}): Buffer {`,
     `    const w = new Writer(${name}.size(m));`,
     `    ${name}.write(m, w);`,
-    '    return w.buffer;',
+    '    return w.finish();',
     '  },',
     `  read(r: Reader, end: number, into?: ${name}): ${name} {`,
     `    const m = into ?? ${name}.create();`,

@@ -163,6 +163,7 @@ export { LockRequest, LockResponse, UnlockRequest, UnlockResponse } from './gen/
 export { Metadata, SnapshotMark } from './gen/walpb.ts';
 export {
   encodeKeyValue,
+  type KeyValueFields,
   keyValueWithoutValue,
   readKeyValueCreateRevision,
   readKeyValueKey,
@@ -170,6 +171,8 @@ export {
   readKeyValueModRevision,
   readKeyValueValue,
   readKeyValueVersion,
+  sizeKeyValue,
+  writeKeyValue,
 } from './key-value.ts';
 export { nestingMax, Reader } from './reader.ts';
 export {

@@ -5,6 +5,7 @@ import {
   emptyBytes,
   encodeKeyValue,
   KeyValue,
+  type KeyValueFields,
   keyValueWithoutValue,
   readKeyValueCreateRevision,
   readKeyValueKey,
@@ -12,22 +13,34 @@ import {
   readKeyValueModRevision,
   readKeyValueValue,
   readKeyValueVersion,
+  sizeKeyValue,
+  Writer,
+  writeKeyValue,
 } from './index.ts';
 import { anyMessage, codecs } from './testing/reflection.ts';
 
 const codec = codecs.find(({ name }) => name === KeyValue.name)!;
 const anyKeyValue = anyMessage(codec) as unknown as fc.Arbitrary<KeyValue>;
 
-function encode(kv: KeyValue): Buffer {
-  const { key, createRevision, modRevision, version, value, lease } = kv;
-  return encodeKeyValue(key.toString('latin1'), createRevision, modRevision, version, value, lease);
-}
+const tombstone = { key: 'k', createRevision: 0, modRevision: 9, version: 0, value: emptyBytes, lease: 0n };
+const fieldsOf = (kv: KeyValue): KeyValueFields => ({ ...kv, key: kv.key.toString('latin1') });
 
 describe('the encoded KeyValue', () => {
   test('is what the plain codec writes', () => {
     fc.assert(
       fc.property(anyKeyValue, (kv) => {
-        expect(encode(kv)).toEqual(KeyValue.encode(kv));
+        expect(encodeKeyValue(fieldsOf(kv))).toEqual(KeyValue.encode(kv));
+      }),
+    );
+  });
+
+  test('can be written behind something else', () => {
+    fc.assert(
+      fc.property(anyKeyValue, fc.nat(8), (kv, before) => {
+        const writer = new Writer(before + sizeKeyValue(fieldsOf(kv)));
+        writer.pos = before;
+        writeKeyValue(fieldsOf(kv), writer);
+        expect(writer.buffer.subarray(before)).toEqual(KeyValue.encode(kv));
       }),
     );
   });
@@ -55,12 +68,12 @@ describe('the encoded KeyValue', () => {
   });
 
   test('is handed back as it is when it has no value to lose', () => {
-    const bytes = encodeKeyValue('k', 2, 2, 1, emptyBytes, 7n);
+    const bytes = encodeKeyValue({ ...tombstone, createRevision: 2, version: 1, lease: 7n });
     expect(keyValueWithoutValue(bytes)).toBe(bytes);
   });
 
   test('of a tombstone holds key and revision', () => {
-    const bytes = encodeKeyValue('k', 0, 9, 0, emptyBytes, 0n);
+    const bytes = encodeKeyValue(tombstone);
     expect(KeyValue.decode(bytes)).toEqual(KeyValue.create({ key: Buffer.from('k'), modRevision: 9 }));
   });
 });

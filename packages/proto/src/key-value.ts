@@ -12,17 +12,28 @@ import { Writer } from './writer.ts';
 const tags = { key: 10, createRevision: 16, modRevision: 24, version: 32, value: 42, lease: 48 } as const;
 
 /**
- * The bytes of a KeyValue; arguments in order of the fields. `key` holds one byte per character. A tombstone has only key and
- * modRevision: pass 0, emptyBytes and 0n for the rest.
+ * A KeyValue whose key is a string of one byte per character, as keys are inside the process. A tombstone has only key and
+ * modRevision; the rest is 0, emptyBytes and 0n.
  */
-export function encodeKeyValue(
-  key: string,
-  createRevision: number,
-  modRevision: number,
-  version: number,
-  value: Buffer,
-  lease: bigint,
-): Buffer {
+export interface KeyValueFields {
+  readonly key: string;
+  readonly createRevision: number;
+  readonly modRevision: number;
+  readonly version: number;
+  readonly value: Buffer;
+  readonly lease: bigint;
+}
+
+/** The bytes of a KeyValue. */
+export function encodeKeyValue(kv: KeyValueFields): Buffer {
+  const writer = new Writer(sizeKeyValue(kv));
+  writeKeyValue(kv, writer);
+  return writer.finish();
+}
+
+/** The number of bytes {@link writeKeyValue} writes: for records that have something before or behind the KeyValue. */
+export function sizeKeyValue(kv: KeyValueFields): number {
+  const { key, createRevision, modRevision, version, value, lease } = kv;
   let size = 0;
   if (key.length !== 0) size += 1 + sizeDelimited(key.length);
   if (createRevision !== 0) size += 1 + sizeInt64(createRevision);
@@ -30,7 +41,12 @@ export function encodeKeyValue(
   if (version !== 0) size += 1 + sizeInt64(version);
   if (value.length !== 0) size += 1 + sizeDelimited(value.length);
   if (lease !== 0n) size += 1 + sizeBigint(lease);
-  const writer = new Writer(size);
+  return size;
+}
+
+/** Appends the encoding of `kv` to `writer`, which has at least {@link sizeKeyValue} bytes left. */
+export function writeKeyValue(kv: KeyValueFields, writer: Writer): void {
+  const { key, createRevision, modRevision, version, value, lease } = kv;
   if (key.length !== 0) {
     writer.byte(tags.key);
     writer.latin1(key);
@@ -46,7 +62,6 @@ export function encodeKeyValue(
     writer.byte(tags.lease);
     writer.bigint(lease);
   }
-  return writer.buffer;
 }
 
 /** The key, one byte per character. */

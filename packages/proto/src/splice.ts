@@ -87,7 +87,7 @@ export function encodeHeaderPrefix(header: {
   writeBigint(ids, 16, memberId);
   const term = new Writer(sizeNumber(raftTerm));
   writeNumber(term, 32, raftTerm);
-  return { ids: ids.buffer, term: term.buffer };
+  return { ids: ids.finish(), term: term.finish() };
 }
 
 /** A response that holds a header and nothing else: CompactionResponse and many more. Revision 0 is left out. */
@@ -95,35 +95,35 @@ export function encodeHeaderResponse(parts: WithHeader & { readonly revision: nu
   const { headerPrefix, revision } = parts;
   const writer = new Writer(sizeHeader(headerPrefix, revision));
   writeHeader(writer, headerPrefix, revision);
-  return writer.buffer;
+  return writer.finish();
 }
 
 /** The bytes of a RangeResponse. */
 export function encodeRangeResponse(parts: WithHeader & RangeParts): Buffer {
   const writer = new Writer(sizeRange(parts.headerPrefix, parts));
   writeRange(writer, parts.headerPrefix, parts);
-  return writer.buffer;
+  return writer.finish();
 }
 
 /** The bytes of a PutResponse. */
 export function encodePutResponse(parts: WithHeader & PutParts): Buffer {
   const writer = new Writer(sizePut(parts.headerPrefix, parts));
   writePut(writer, parts.headerPrefix, parts);
-  return writer.buffer;
+  return writer.finish();
 }
 
 /** The bytes of a DeleteRangeResponse. */
 export function encodeDeleteRangeResponse(parts: WithHeader & DeleteRangeParts): Buffer {
   const writer = new Writer(sizeDeleteRange(parts.headerPrefix, parts));
   writeDeleteRange(writer, parts.headerPrefix, parts);
-  return writer.buffer;
+  return writer.finish();
 }
 
 /** The bytes of a TxnResponse with everything nested in it. */
 export function encodeTxnResponse(parts: WithHeader & TxnParts): Buffer {
   const writer = new Writer(sizeTxn(parts.headerPrefix, parts.revision, parts));
   writeTxn(writer, parts.headerPrefix, parts.revision, parts);
-  return writer.buffer;
+  return writer.finish();
 }
 
 /** The bytes of a WatchResponse. */
@@ -145,7 +145,7 @@ export function encodeWatchResponse(parts: WithHeader & WatchParts): Buffer {
   }
   writeFlag(writer, 56, fragment);
   writeMessages(writer, 90, events);
-  return writer.buffer;
+  return writer.finish();
 }
 
 /** The bytes of an Event around encoded KeyValues. `type` is a number of EventEventType. */
@@ -162,7 +162,7 @@ export function encodeEvent(type: number, kv: Buffer, prevKv: Buffer | undefined
     writer.byte(26);
     writer.bytes(prevKv);
   }
-  return writer.buffer;
+  return writer.finish();
 }
 
 // ---- header: field 1 of every response, present even when empty

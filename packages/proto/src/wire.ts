@@ -34,7 +34,9 @@ export function sizeInt64(value: number): number {
   if (value < twoTo32) return sizeUint32(value);
   if (value < 0x8_0000_0000) return 5;
   if (value < 0x400_0000_0000) return 6;
-  return value < 0x2_0000_0000_0000 ? 7 : 8;
+  if (value < 0x2_0000_0000_0000) return 7;
+  if (value < 0x100_0000_0000_0000) return 8;
+  return value < 0x8000_0000_0000_0000 ? 9 : 10;
 }
 
 /** Bytes of a 64-bit bigint, signed or unsigned (both have the same 64 bits). */

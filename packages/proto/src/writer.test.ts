@@ -1,13 +1,13 @@
+import { FatalError } from '@quorate/base';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Reader, sizeBigint, sizeInt32, sizeInt64, sizeString, sizeUint32, Writer } from './index.ts';
+import { RangeRequest, Reader, sizeBigint, sizeInt32, sizeInt64, sizeString, sizeUint32, Writer } from './index.ts';
 
 /** Everything `write` writes, with the room `size` promised. */
 function written(size: number, write: (writer: Writer) => void): Buffer {
   const writer = new Writer(size);
   write(writer);
-  expect(writer.pos).toBe(size);
-  return writer.buffer;
+  return writer.finish();
 }
 
 describe('the promised size is the written size and reads back', () => {
@@ -66,6 +66,26 @@ describe('the promised size is the written size and reads back', () => {
       written(size, (writer) => writer.bytes(value)),
     );
   });
+});
+
+test('numbers beyond 2^53 that a double holds exactly are written as they are', () => {
+  for (const value of [2 ** 55, 2 ** 56, 2 ** 62, 2 ** 63]) {
+    const bytes = written(sizeInt64(value), (writer) => writer.int64(value));
+    expect(new Reader(bytes).biguint()).toBe(BigInt(value));
+  }
+});
+
+test.each([Number.NaN, Number.POSITIVE_INFINITY, 2 ** 64])(
+  '%d is no 64-bit number and does not leave the process',
+  (revision) => {
+    expect(() => RangeRequest.encode(RangeRequest.create({ revision }))).toThrow(FatalError);
+  },
+);
+
+test('a message that does not fill its buffer does not leave the process', () => {
+  const writer = new Writer(2);
+  writer.byte(1);
+  expect(() => writer.finish()).toThrow(FatalError);
 });
 
 test('a lone surrogate is written as U+FFFD, so that what was written can be read', () => {

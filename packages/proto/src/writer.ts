@@ -2,6 +2,7 @@
  * Writes protobuf fields into one buffer whose size was computed before: no growing, no list of pending operations, one
  * allocation per message. Whoever creates a Writer promises that everything written fits.
  */
+import { invariant } from '@quorate/base';
 import { twoTo32, window64 } from './wire.ts';
 
 /** Up to this many bytes a loop is faster than a call into the runtime (9 against 17 ns for 8 bytes). */
@@ -13,7 +14,7 @@ const shortStringMax = 42;
 
 /** A buffer and a position. Private by keyword and not by #: private names cost 25 ns per object made. */
 export class Writer {
-  /** The buffer given out when everything is written. */
+  /** The buffer being filled; see {@link finish}. */
   readonly buffer: Buffer;
   /** Where the next byte goes. */
   pos: number;
@@ -104,6 +105,15 @@ export class Writer {
     }
     this.uint32(Buffer.byteLength(value));
     this.pos += this.buffer.write(value, this.pos);
+  }
+
+  /**
+   * The buffer, completely filled. Anything else is a programmer's error: a number outside its type, or a message changed
+   * between sizing and writing; what was written must not leave the process.
+   */
+  finish(): Buffer {
+    invariant(this.pos === this.buffer.length, 'encoded size differs from the computed one');
+    return this.buffer;
   }
 
   private halves(low: number, high: number): void {

@@ -33,7 +33,7 @@ export const UserAddOptions: Codec<UserAddOptions> = {
   encode(m: UserAddOptions): Buffer {
     const w = new Writer(UserAddOptions.size(m));
     UserAddOptions.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: UserAddOptions): UserAddOptions {
     const m = into ?? UserAddOptions.create();
@@ -108,7 +108,7 @@ export const User: Codec<User> = {
   encode(m: User): Buffer {
     const w = new Writer(User.size(m));
     User.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: User): User {
     const m = into ?? User.create();
@@ -190,7 +190,7 @@ export const Permission: Codec<Permission> = {
   encode(m: Permission): Buffer {
     const w = new Writer(Permission.size(m));
     Permission.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: Permission): Permission {
     const m = into ?? Permission.create();
@@ -255,7 +255,7 @@ export const Role: Codec<Role> = {
   encode(m: Role): Buffer {
     const w = new Writer(Role.size(m));
     Role.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: Role): Role {
     const m = into ?? Role.create();

@@ -59,7 +59,7 @@ export const ResponseHeader: Codec<ResponseHeader> = {
   encode(m: ResponseHeader): Buffer {
     const w = new Writer(ResponseHeader.size(m));
     ResponseHeader.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: ResponseHeader): ResponseHeader {
     const m = into ?? ResponseHeader.create();
@@ -228,7 +228,7 @@ export const RangeRequest: Codec<RangeRequest> = {
   encode(m: RangeRequest): Buffer {
     const w = new Writer(RangeRequest.size(m));
     RangeRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: RangeRequest): RangeRequest {
     const m = into ?? RangeRequest.create();
@@ -340,7 +340,7 @@ export const RangeResponse: Codec<RangeResponse> = {
   encode(m: RangeResponse): Buffer {
     const w = new Writer(RangeResponse.size(m));
     RangeResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: RangeResponse): RangeResponse {
     const m = into ?? RangeResponse.create();
@@ -441,7 +441,7 @@ export const PutRequest: Codec<PutRequest> = {
   encode(m: PutRequest): Buffer {
     const w = new Writer(PutRequest.size(m));
     PutRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: PutRequest): PutRequest {
     const m = into ?? PutRequest.create();
@@ -516,7 +516,7 @@ export const PutResponse: Codec<PutResponse> = {
   encode(m: PutResponse): Buffer {
     const w = new Writer(PutResponse.size(m));
     PutResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: PutResponse): PutResponse {
     const m = into ?? PutResponse.create();
@@ -587,7 +587,7 @@ export const DeleteRangeRequest: Codec<DeleteRangeRequest> = {
   encode(m: DeleteRangeRequest): Buffer {
     const w = new Writer(DeleteRangeRequest.size(m));
     DeleteRangeRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: DeleteRangeRequest): DeleteRangeRequest {
     const m = into ?? DeleteRangeRequest.create();
@@ -661,7 +661,7 @@ export const DeleteRangeResponse: Codec<DeleteRangeResponse> = {
   encode(m: DeleteRangeResponse): Buffer {
     const w = new Writer(DeleteRangeResponse.size(m));
     DeleteRangeResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: DeleteRangeResponse): DeleteRangeResponse {
     const m = into ?? DeleteRangeResponse.create();
@@ -747,7 +747,7 @@ export const RequestOp: Codec<RequestOp> = {
   encode(m: RequestOp): Buffer {
     const w = new Writer(RequestOp.size(m));
     RequestOp.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: RequestOp): RequestOp {
     const m = into ?? RequestOp.create();
@@ -850,7 +850,7 @@ export const ResponseOp: Codec<ResponseOp> = {
   encode(m: ResponseOp): Buffer {
     const w = new Writer(ResponseOp.size(m));
     ResponseOp.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: ResponseOp): ResponseOp {
     const m = into ?? ResponseOp.create();
@@ -1004,7 +1004,7 @@ export const Compare: Codec<Compare> = {
   encode(m: Compare): Buffer {
     const w = new Writer(Compare.size(m));
     Compare.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: Compare): Compare {
     const m = into ?? Compare.create();
@@ -1117,7 +1117,7 @@ export const TxnRequest: Codec<TxnRequest> = {
   encode(m: TxnRequest): Buffer {
     const w = new Writer(TxnRequest.size(m));
     TxnRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: TxnRequest): TxnRequest {
     const m = into ?? TxnRequest.create();
@@ -1194,7 +1194,7 @@ export const TxnResponse: Codec<TxnResponse> = {
   encode(m: TxnResponse): Buffer {
     const w = new Writer(TxnResponse.size(m));
     TxnResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: TxnResponse): TxnResponse {
     const m = into ?? TxnResponse.create();
@@ -1260,7 +1260,7 @@ export const CompactionRequest: Codec<CompactionRequest> = {
   encode(m: CompactionRequest): Buffer {
     const w = new Writer(CompactionRequest.size(m));
     CompactionRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: CompactionRequest): CompactionRequest {
     const m = into ?? CompactionRequest.create();
@@ -1314,7 +1314,7 @@ export const CompactionResponse: Codec<CompactionResponse> = {
   encode(m: CompactionResponse): Buffer {
     const w = new Writer(CompactionResponse.size(m));
     CompactionResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: CompactionResponse): CompactionResponse {
     const m = into ?? CompactionResponse.create();
@@ -1352,7 +1352,7 @@ export const HashRequest: Codec<HashRequest> = {
   encode(m: HashRequest): Buffer {
     const w = new Writer(HashRequest.size(m));
     HashRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: HashRequest): HashRequest {
     const m = into ?? HashRequest.create();
@@ -1396,7 +1396,7 @@ export const HashKVRequest: Codec<HashKVRequest> = {
   encode(m: HashKVRequest): Buffer {
     const w = new Writer(HashKVRequest.size(m));
     HashKVRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: HashKVRequest): HashKVRequest {
     const m = into ?? HashKVRequest.create();
@@ -1471,7 +1471,7 @@ export const HashKVResponse: Codec<HashKVResponse> = {
   encode(m: HashKVResponse): Buffer {
     const w = new Writer(HashKVResponse.size(m));
     HashKVResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: HashKVResponse): HashKVResponse {
     const m = into ?? HashKVResponse.create();
@@ -1540,7 +1540,7 @@ export const HashResponse: Codec<HashResponse> = {
   encode(m: HashResponse): Buffer {
     const w = new Writer(HashResponse.size(m));
     HashResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: HashResponse): HashResponse {
     const m = into ?? HashResponse.create();
@@ -1581,7 +1581,7 @@ export const SnapshotRequest: Codec<SnapshotRequest> = {
   encode(m: SnapshotRequest): Buffer {
     const w = new Writer(SnapshotRequest.size(m));
     SnapshotRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: SnapshotRequest): SnapshotRequest {
     const m = into ?? SnapshotRequest.create();
@@ -1650,7 +1650,7 @@ export const SnapshotResponse: Codec<SnapshotResponse> = {
   encode(m: SnapshotResponse): Buffer {
     const w = new Writer(SnapshotResponse.size(m));
     SnapshotResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: SnapshotResponse): SnapshotResponse {
     const m = into ?? SnapshotResponse.create();
@@ -1729,7 +1729,7 @@ export const WatchRequest: Codec<WatchRequest> = {
   encode(m: WatchRequest): Buffer {
     const w = new Writer(WatchRequest.size(m));
     WatchRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: WatchRequest): WatchRequest {
     const m = into ?? WatchRequest.create();
@@ -1862,7 +1862,7 @@ export const WatchCreateRequest: Codec<WatchCreateRequest> = {
   encode(m: WatchCreateRequest): Buffer {
     const w = new Writer(WatchCreateRequest.size(m));
     WatchCreateRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: WatchCreateRequest): WatchCreateRequest {
     const m = into ?? WatchCreateRequest.create();
@@ -1939,7 +1939,7 @@ export const WatchCancelRequest: Codec<WatchCancelRequest> = {
   encode(m: WatchCancelRequest): Buffer {
     const w = new Writer(WatchCancelRequest.size(m));
     WatchCancelRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: WatchCancelRequest): WatchCancelRequest {
     const m = into ?? WatchCancelRequest.create();
@@ -1976,7 +1976,7 @@ export const WatchProgressRequest: Codec<WatchProgressRequest> = {
   encode(m: WatchProgressRequest): Buffer {
     const w = new Writer(WatchProgressRequest.size(m));
     WatchProgressRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: WatchProgressRequest): WatchProgressRequest {
     const m = into ?? WatchProgressRequest.create();
@@ -2078,7 +2078,7 @@ export const WatchResponse: Codec<WatchResponse> = {
   encode(m: WatchResponse): Buffer {
     const w = new Writer(WatchResponse.size(m));
     WatchResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: WatchResponse): WatchResponse {
     const m = into ?? WatchResponse.create();
@@ -2159,7 +2159,7 @@ export const LeaseGrantRequest: Codec<LeaseGrantRequest> = {
   encode(m: LeaseGrantRequest): Buffer {
     const w = new Writer(LeaseGrantRequest.size(m));
     LeaseGrantRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LeaseGrantRequest): LeaseGrantRequest {
     const m = into ?? LeaseGrantRequest.create();
@@ -2237,7 +2237,7 @@ export const LeaseGrantResponse: Codec<LeaseGrantResponse> = {
   encode(m: LeaseGrantResponse): Buffer {
     const w = new Writer(LeaseGrantResponse.size(m));
     LeaseGrantResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LeaseGrantResponse): LeaseGrantResponse {
     const m = into ?? LeaseGrantResponse.create();
@@ -2297,7 +2297,7 @@ export const LeaseRevokeRequest: Codec<LeaseRevokeRequest> = {
   encode(m: LeaseRevokeRequest): Buffer {
     const w = new Writer(LeaseRevokeRequest.size(m));
     LeaseRevokeRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LeaseRevokeRequest): LeaseRevokeRequest {
     const m = into ?? LeaseRevokeRequest.create();
@@ -2348,7 +2348,7 @@ export const LeaseRevokeResponse: Codec<LeaseRevokeResponse> = {
   encode(m: LeaseRevokeResponse): Buffer {
     const w = new Writer(LeaseRevokeResponse.size(m));
     LeaseRevokeResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LeaseRevokeResponse): LeaseRevokeResponse {
     const m = into ?? LeaseRevokeResponse.create();
@@ -2407,7 +2407,7 @@ export const LeaseCheckpoint: Codec<LeaseCheckpoint> = {
   encode(m: LeaseCheckpoint): Buffer {
     const w = new Writer(LeaseCheckpoint.size(m));
     LeaseCheckpoint.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LeaseCheckpoint): LeaseCheckpoint {
     const m = into ?? LeaseCheckpoint.create();
@@ -2461,7 +2461,7 @@ export const LeaseCheckpointRequest: Codec<LeaseCheckpointRequest> = {
   encode(m: LeaseCheckpointRequest): Buffer {
     const w = new Writer(LeaseCheckpointRequest.size(m));
     LeaseCheckpointRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LeaseCheckpointRequest): LeaseCheckpointRequest {
     const m = into ?? LeaseCheckpointRequest.create();
@@ -2513,7 +2513,7 @@ export const LeaseCheckpointResponse: Codec<LeaseCheckpointResponse> = {
   encode(m: LeaseCheckpointResponse): Buffer {
     const w = new Writer(LeaseCheckpointResponse.size(m));
     LeaseCheckpointResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LeaseCheckpointResponse): LeaseCheckpointResponse {
     const m = into ?? LeaseCheckpointResponse.create();
@@ -2564,7 +2564,7 @@ export const LeaseKeepAliveRequest: Codec<LeaseKeepAliveRequest> = {
   encode(m: LeaseKeepAliveRequest): Buffer {
     const w = new Writer(LeaseKeepAliveRequest.size(m));
     LeaseKeepAliveRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LeaseKeepAliveRequest): LeaseKeepAliveRequest {
     const m = into ?? LeaseKeepAliveRequest.create();
@@ -2631,7 +2631,7 @@ export const LeaseKeepAliveResponse: Codec<LeaseKeepAliveResponse> = {
   encode(m: LeaseKeepAliveResponse): Buffer {
     const w = new Writer(LeaseKeepAliveResponse.size(m));
     LeaseKeepAliveResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LeaseKeepAliveResponse): LeaseKeepAliveResponse {
     const m = into ?? LeaseKeepAliveResponse.create();
@@ -2696,7 +2696,7 @@ export const LeaseTimeToLiveRequest: Codec<LeaseTimeToLiveRequest> = {
   encode(m: LeaseTimeToLiveRequest): Buffer {
     const w = new Writer(LeaseTimeToLiveRequest.size(m));
     LeaseTimeToLiveRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LeaseTimeToLiveRequest): LeaseTimeToLiveRequest {
     const m = into ?? LeaseTimeToLiveRequest.create();
@@ -2782,7 +2782,7 @@ export const LeaseTimeToLiveResponse: Codec<LeaseTimeToLiveResponse> = {
   encode(m: LeaseTimeToLiveResponse): Buffer {
     const w = new Writer(LeaseTimeToLiveResponse.size(m));
     LeaseTimeToLiveResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LeaseTimeToLiveResponse): LeaseTimeToLiveResponse {
     const m = into ?? LeaseTimeToLiveResponse.create();
@@ -2832,7 +2832,7 @@ export const LeaseLeasesRequest: Codec<LeaseLeasesRequest> = {
   encode(m: LeaseLeasesRequest): Buffer {
     const w = new Writer(LeaseLeasesRequest.size(m));
     LeaseLeasesRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LeaseLeasesRequest): LeaseLeasesRequest {
     const m = into ?? LeaseLeasesRequest.create();
@@ -2876,7 +2876,7 @@ export const LeaseStatus: Codec<LeaseStatus> = {
   encode(m: LeaseStatus): Buffer {
     const w = new Writer(LeaseStatus.size(m));
     LeaseStatus.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LeaseStatus): LeaseStatus {
     const m = into ?? LeaseStatus.create();
@@ -2936,7 +2936,7 @@ export const LeaseLeasesResponse: Codec<LeaseLeasesResponse> = {
   encode(m: LeaseLeasesResponse): Buffer {
     const w = new Writer(LeaseLeasesResponse.size(m));
     LeaseLeasesResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LeaseLeasesResponse): LeaseLeasesResponse {
     const m = into ?? LeaseLeasesResponse.create();
@@ -3023,7 +3023,7 @@ export const Member: Codec<Member> = {
   encode(m: Member): Buffer {
     const w = new Writer(Member.size(m));
     Member.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: Member): Member {
     const m = into ?? Member.create();
@@ -3093,7 +3093,7 @@ export const MemberAddRequest: Codec<MemberAddRequest> = {
   encode(m: MemberAddRequest): Buffer {
     const w = new Writer(MemberAddRequest.size(m));
     MemberAddRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: MemberAddRequest): MemberAddRequest {
     const m = into ?? MemberAddRequest.create();
@@ -3165,7 +3165,7 @@ export const MemberAddResponse: Codec<MemberAddResponse> = {
   encode(m: MemberAddResponse): Buffer {
     const w = new Writer(MemberAddResponse.size(m));
     MemberAddResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: MemberAddResponse): MemberAddResponse {
     const m = into ?? MemberAddResponse.create();
@@ -3224,7 +3224,7 @@ export const MemberRemoveRequest: Codec<MemberRemoveRequest> = {
   encode(m: MemberRemoveRequest): Buffer {
     const w = new Writer(MemberRemoveRequest.size(m));
     MemberRemoveRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: MemberRemoveRequest): MemberRemoveRequest {
     const m = into ?? MemberRemoveRequest.create();
@@ -3284,7 +3284,7 @@ export const MemberRemoveResponse: Codec<MemberRemoveResponse> = {
   encode(m: MemberRemoveResponse): Buffer {
     const w = new Writer(MemberRemoveResponse.size(m));
     MemberRemoveResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: MemberRemoveResponse): MemberRemoveResponse {
     const m = into ?? MemberRemoveResponse.create();
@@ -3347,7 +3347,7 @@ export const MemberUpdateRequest: Codec<MemberUpdateRequest> = {
   encode(m: MemberUpdateRequest): Buffer {
     const w = new Writer(MemberUpdateRequest.size(m));
     MemberUpdateRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: MemberUpdateRequest): MemberUpdateRequest {
     const m = into ?? MemberUpdateRequest.create();
@@ -3410,7 +3410,7 @@ export const MemberUpdateResponse: Codec<MemberUpdateResponse> = {
   encode(m: MemberUpdateResponse): Buffer {
     const w = new Writer(MemberUpdateResponse.size(m));
     MemberUpdateResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: MemberUpdateResponse): MemberUpdateResponse {
     const m = into ?? MemberUpdateResponse.create();
@@ -3465,7 +3465,7 @@ export const MemberListRequest: Codec<MemberListRequest> = {
   encode(m: MemberListRequest): Buffer {
     const w = new Writer(MemberListRequest.size(m));
     MemberListRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: MemberListRequest): MemberListRequest {
     const m = into ?? MemberListRequest.create();
@@ -3525,7 +3525,7 @@ export const MemberListResponse: Codec<MemberListResponse> = {
   encode(m: MemberListResponse): Buffer {
     const w = new Writer(MemberListResponse.size(m));
     MemberListResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: MemberListResponse): MemberListResponse {
     const m = into ?? MemberListResponse.create();
@@ -3580,7 +3580,7 @@ export const MemberPromoteRequest: Codec<MemberPromoteRequest> = {
   encode(m: MemberPromoteRequest): Buffer {
     const w = new Writer(MemberPromoteRequest.size(m));
     MemberPromoteRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: MemberPromoteRequest): MemberPromoteRequest {
     const m = into ?? MemberPromoteRequest.create();
@@ -3640,7 +3640,7 @@ export const MemberPromoteResponse: Codec<MemberPromoteResponse> = {
   encode(m: MemberPromoteResponse): Buffer {
     const w = new Writer(MemberPromoteResponse.size(m));
     MemberPromoteResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: MemberPromoteResponse): MemberPromoteResponse {
     const m = into ?? MemberPromoteResponse.create();
@@ -3682,7 +3682,7 @@ export const DefragmentRequest: Codec<DefragmentRequest> = {
   encode(m: DefragmentRequest): Buffer {
     const w = new Writer(DefragmentRequest.size(m));
     DefragmentRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: DefragmentRequest): DefragmentRequest {
     const m = into ?? DefragmentRequest.create();
@@ -3727,7 +3727,7 @@ export const DefragmentResponse: Codec<DefragmentResponse> = {
   encode(m: DefragmentResponse): Buffer {
     const w = new Writer(DefragmentResponse.size(m));
     DefragmentResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: DefragmentResponse): DefragmentResponse {
     const m = into ?? DefragmentResponse.create();
@@ -3778,7 +3778,7 @@ export const MoveLeaderRequest: Codec<MoveLeaderRequest> = {
   encode(m: MoveLeaderRequest): Buffer {
     const w = new Writer(MoveLeaderRequest.size(m));
     MoveLeaderRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: MoveLeaderRequest): MoveLeaderRequest {
     const m = into ?? MoveLeaderRequest.create();
@@ -3829,7 +3829,7 @@ export const MoveLeaderResponse: Codec<MoveLeaderResponse> = {
   encode(m: MoveLeaderResponse): Buffer {
     const w = new Writer(MoveLeaderResponse.size(m));
     MoveLeaderResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: MoveLeaderResponse): MoveLeaderResponse {
     const m = into ?? MoveLeaderResponse.create();
@@ -3908,7 +3908,7 @@ export const AlarmRequest: Codec<AlarmRequest> = {
   encode(m: AlarmRequest): Buffer {
     const w = new Writer(AlarmRequest.size(m));
     AlarmRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AlarmRequest): AlarmRequest {
     const m = into ?? AlarmRequest.create();
@@ -3972,7 +3972,7 @@ export const AlarmMember: Codec<AlarmMember> = {
   encode(m: AlarmMember): Buffer {
     const w = new Writer(AlarmMember.size(m));
     AlarmMember.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AlarmMember): AlarmMember {
     const m = into ?? AlarmMember.create();
@@ -4035,7 +4035,7 @@ export const AlarmResponse: Codec<AlarmResponse> = {
   encode(m: AlarmResponse): Buffer {
     const w = new Writer(AlarmResponse.size(m));
     AlarmResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AlarmResponse): AlarmResponse {
     const m = into ?? AlarmResponse.create();
@@ -4104,7 +4104,7 @@ export const DowngradeRequest: Codec<DowngradeRequest> = {
   encode(m: DowngradeRequest): Buffer {
     const w = new Writer(DowngradeRequest.size(m));
     DowngradeRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: DowngradeRequest): DowngradeRequest {
     const m = into ?? DowngradeRequest.create();
@@ -4166,7 +4166,7 @@ export const DowngradeResponse: Codec<DowngradeResponse> = {
   encode(m: DowngradeResponse): Buffer {
     const w = new Writer(DowngradeResponse.size(m));
     DowngradeResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: DowngradeResponse): DowngradeResponse {
     const m = into ?? DowngradeResponse.create();
@@ -4220,7 +4220,7 @@ export const DowngradeVersionTestRequest: Codec<DowngradeVersionTestRequest> = {
   encode(m: DowngradeVersionTestRequest): Buffer {
     const w = new Writer(DowngradeVersionTestRequest.size(m));
     DowngradeVersionTestRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: DowngradeVersionTestRequest): DowngradeVersionTestRequest {
     const m = into ?? DowngradeVersionTestRequest.create();
@@ -4257,7 +4257,7 @@ export const StatusRequest: Codec<StatusRequest> = {
   encode(m: StatusRequest): Buffer {
     const w = new Writer(StatusRequest.size(m));
     StatusRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: StatusRequest): StatusRequest {
     const m = into ?? StatusRequest.create();
@@ -4399,7 +4399,7 @@ export const StatusResponse: Codec<StatusResponse> = {
   encode(m: StatusResponse): Buffer {
     const w = new Writer(StatusResponse.size(m));
     StatusResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: StatusResponse): StatusResponse {
     const m = into ?? StatusResponse.create();
@@ -4495,7 +4495,7 @@ export const DowngradeInfo: Codec<DowngradeInfo> = {
   encode(m: DowngradeInfo): Buffer {
     const w = new Writer(DowngradeInfo.size(m));
     DowngradeInfo.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: DowngradeInfo): DowngradeInfo {
     const m = into ?? DowngradeInfo.create();
@@ -4535,7 +4535,7 @@ export const AuthEnableRequest: Codec<AuthEnableRequest> = {
   encode(m: AuthEnableRequest): Buffer {
     const w = new Writer(AuthEnableRequest.size(m));
     AuthEnableRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthEnableRequest): AuthEnableRequest {
     const m = into ?? AuthEnableRequest.create();
@@ -4566,7 +4566,7 @@ export const AuthDisableRequest: Codec<AuthDisableRequest> = {
   encode(m: AuthDisableRequest): Buffer {
     const w = new Writer(AuthDisableRequest.size(m));
     AuthDisableRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthDisableRequest): AuthDisableRequest {
     const m = into ?? AuthDisableRequest.create();
@@ -4597,7 +4597,7 @@ export const AuthStatusRequest: Codec<AuthStatusRequest> = {
   encode(m: AuthStatusRequest): Buffer {
     const w = new Writer(AuthStatusRequest.size(m));
     AuthStatusRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthStatusRequest): AuthStatusRequest {
     const m = into ?? AuthStatusRequest.create();
@@ -4649,7 +4649,7 @@ export const AuthenticateRequest: Codec<AuthenticateRequest> = {
   encode(m: AuthenticateRequest): Buffer {
     const w = new Writer(AuthenticateRequest.size(m));
     AuthenticateRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthenticateRequest): AuthenticateRequest {
     const m = into ?? AuthenticateRequest.create();
@@ -4727,7 +4727,7 @@ export const AuthUserAddRequest: Codec<AuthUserAddRequest> = {
   encode(m: AuthUserAddRequest): Buffer {
     const w = new Writer(AuthUserAddRequest.size(m));
     AuthUserAddRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthUserAddRequest): AuthUserAddRequest {
     const m = into ?? AuthUserAddRequest.create();
@@ -4787,7 +4787,7 @@ export const AuthUserGetRequest: Codec<AuthUserGetRequest> = {
   encode(m: AuthUserGetRequest): Buffer {
     const w = new Writer(AuthUserGetRequest.size(m));
     AuthUserGetRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthUserGetRequest): AuthUserGetRequest {
     const m = into ?? AuthUserGetRequest.create();
@@ -4837,7 +4837,7 @@ export const AuthUserDeleteRequest: Codec<AuthUserDeleteRequest> = {
   encode(m: AuthUserDeleteRequest): Buffer {
     const w = new Writer(AuthUserDeleteRequest.size(m));
     AuthUserDeleteRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthUserDeleteRequest): AuthUserDeleteRequest {
     const m = into ?? AuthUserDeleteRequest.create();
@@ -4903,7 +4903,7 @@ export const AuthUserChangePasswordRequest: Codec<AuthUserChangePasswordRequest>
   encode(m: AuthUserChangePasswordRequest): Buffer {
     const w = new Writer(AuthUserChangePasswordRequest.size(m));
     AuthUserChangePasswordRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthUserChangePasswordRequest): AuthUserChangePasswordRequest {
     const m = into ?? AuthUserChangePasswordRequest.create();
@@ -4967,7 +4967,7 @@ export const AuthUserGrantRoleRequest: Codec<AuthUserGrantRoleRequest> = {
   encode(m: AuthUserGrantRoleRequest): Buffer {
     const w = new Writer(AuthUserGrantRoleRequest.size(m));
     AuthUserGrantRoleRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthUserGrantRoleRequest): AuthUserGrantRoleRequest {
     const m = into ?? AuthUserGrantRoleRequest.create();
@@ -5028,7 +5028,7 @@ export const AuthUserRevokeRoleRequest: Codec<AuthUserRevokeRoleRequest> = {
   encode(m: AuthUserRevokeRoleRequest): Buffer {
     const w = new Writer(AuthUserRevokeRoleRequest.size(m));
     AuthUserRevokeRoleRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthUserRevokeRoleRequest): AuthUserRevokeRoleRequest {
     const m = into ?? AuthUserRevokeRoleRequest.create();
@@ -5081,7 +5081,7 @@ export const AuthRoleAddRequest: Codec<AuthRoleAddRequest> = {
   encode(m: AuthRoleAddRequest): Buffer {
     const w = new Writer(AuthRoleAddRequest.size(m));
     AuthRoleAddRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthRoleAddRequest): AuthRoleAddRequest {
     const m = into ?? AuthRoleAddRequest.create();
@@ -5131,7 +5131,7 @@ export const AuthRoleGetRequest: Codec<AuthRoleGetRequest> = {
   encode(m: AuthRoleGetRequest): Buffer {
     const w = new Writer(AuthRoleGetRequest.size(m));
     AuthRoleGetRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthRoleGetRequest): AuthRoleGetRequest {
     const m = into ?? AuthRoleGetRequest.create();
@@ -5168,7 +5168,7 @@ export const AuthUserListRequest: Codec<AuthUserListRequest> = {
   encode(m: AuthUserListRequest): Buffer {
     const w = new Writer(AuthUserListRequest.size(m));
     AuthUserListRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthUserListRequest): AuthUserListRequest {
     const m = into ?? AuthUserListRequest.create();
@@ -5199,7 +5199,7 @@ export const AuthRoleListRequest: Codec<AuthRoleListRequest> = {
   encode(m: AuthRoleListRequest): Buffer {
     const w = new Writer(AuthRoleListRequest.size(m));
     AuthRoleListRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthRoleListRequest): AuthRoleListRequest {
     const m = into ?? AuthRoleListRequest.create();
@@ -5243,7 +5243,7 @@ export const AuthRoleDeleteRequest: Codec<AuthRoleDeleteRequest> = {
   encode(m: AuthRoleDeleteRequest): Buffer {
     const w = new Writer(AuthRoleDeleteRequest.size(m));
     AuthRoleDeleteRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthRoleDeleteRequest): AuthRoleDeleteRequest {
     const m = into ?? AuthRoleDeleteRequest.create();
@@ -5302,7 +5302,7 @@ export const AuthRoleGrantPermissionRequest: Codec<AuthRoleGrantPermissionReques
   encode(m: AuthRoleGrantPermissionRequest): Buffer {
     const w = new Writer(AuthRoleGrantPermissionRequest.size(m));
     AuthRoleGrantPermissionRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthRoleGrantPermissionRequest): AuthRoleGrantPermissionRequest {
     const m = into ?? AuthRoleGrantPermissionRequest.create();
@@ -5372,7 +5372,7 @@ export const AuthRoleRevokePermissionRequest: Codec<AuthRoleRevokePermissionRequ
   encode(m: AuthRoleRevokePermissionRequest): Buffer {
     const w = new Writer(AuthRoleRevokePermissionRequest.size(m));
     AuthRoleRevokePermissionRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthRoleRevokePermissionRequest): AuthRoleRevokePermissionRequest {
     const m = into ?? AuthRoleRevokePermissionRequest.create();
@@ -5429,7 +5429,7 @@ export const AuthEnableResponse: Codec<AuthEnableResponse> = {
   encode(m: AuthEnableResponse): Buffer {
     const w = new Writer(AuthEnableResponse.size(m));
     AuthEnableResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthEnableResponse): AuthEnableResponse {
     const m = into ?? AuthEnableResponse.create();
@@ -5481,7 +5481,7 @@ export const AuthDisableResponse: Codec<AuthDisableResponse> = {
   encode(m: AuthDisableResponse): Buffer {
     const w = new Writer(AuthDisableResponse.size(m));
     AuthDisableResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthDisableResponse): AuthDisableResponse {
     const m = into ?? AuthDisableResponse.create();
@@ -5549,7 +5549,7 @@ export const AuthStatusResponse: Codec<AuthStatusResponse> = {
   encode(m: AuthStatusResponse): Buffer {
     const w = new Writer(AuthStatusResponse.size(m));
     AuthStatusResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthStatusResponse): AuthStatusResponse {
     const m = into ?? AuthStatusResponse.create();
@@ -5615,7 +5615,7 @@ export const AuthenticateResponse: Codec<AuthenticateResponse> = {
   encode(m: AuthenticateResponse): Buffer {
     const w = new Writer(AuthenticateResponse.size(m));
     AuthenticateResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthenticateResponse): AuthenticateResponse {
     const m = into ?? AuthenticateResponse.create();
@@ -5670,7 +5670,7 @@ export const AuthUserAddResponse: Codec<AuthUserAddResponse> = {
   encode(m: AuthUserAddResponse): Buffer {
     const w = new Writer(AuthUserAddResponse.size(m));
     AuthUserAddResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthUserAddResponse): AuthUserAddResponse {
     const m = into ?? AuthUserAddResponse.create();
@@ -5730,7 +5730,7 @@ export const AuthUserGetResponse: Codec<AuthUserGetResponse> = {
   encode(m: AuthUserGetResponse): Buffer {
     const w = new Writer(AuthUserGetResponse.size(m));
     AuthUserGetResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthUserGetResponse): AuthUserGetResponse {
     const m = into ?? AuthUserGetResponse.create();
@@ -5785,7 +5785,7 @@ export const AuthUserDeleteResponse: Codec<AuthUserDeleteResponse> = {
   encode(m: AuthUserDeleteResponse): Buffer {
     const w = new Writer(AuthUserDeleteResponse.size(m));
     AuthUserDeleteResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthUserDeleteResponse): AuthUserDeleteResponse {
     const m = into ?? AuthUserDeleteResponse.create();
@@ -5837,7 +5837,7 @@ export const AuthUserChangePasswordResponse: Codec<AuthUserChangePasswordRespons
   encode(m: AuthUserChangePasswordResponse): Buffer {
     const w = new Writer(AuthUserChangePasswordResponse.size(m));
     AuthUserChangePasswordResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthUserChangePasswordResponse): AuthUserChangePasswordResponse {
     const m = into ?? AuthUserChangePasswordResponse.create();
@@ -5889,7 +5889,7 @@ export const AuthUserGrantRoleResponse: Codec<AuthUserGrantRoleResponse> = {
   encode(m: AuthUserGrantRoleResponse): Buffer {
     const w = new Writer(AuthUserGrantRoleResponse.size(m));
     AuthUserGrantRoleResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthUserGrantRoleResponse): AuthUserGrantRoleResponse {
     const m = into ?? AuthUserGrantRoleResponse.create();
@@ -5941,7 +5941,7 @@ export const AuthUserRevokeRoleResponse: Codec<AuthUserRevokeRoleResponse> = {
   encode(m: AuthUserRevokeRoleResponse): Buffer {
     const w = new Writer(AuthUserRevokeRoleResponse.size(m));
     AuthUserRevokeRoleResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthUserRevokeRoleResponse): AuthUserRevokeRoleResponse {
     const m = into ?? AuthUserRevokeRoleResponse.create();
@@ -5993,7 +5993,7 @@ export const AuthRoleAddResponse: Codec<AuthRoleAddResponse> = {
   encode(m: AuthRoleAddResponse): Buffer {
     const w = new Writer(AuthRoleAddResponse.size(m));
     AuthRoleAddResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthRoleAddResponse): AuthRoleAddResponse {
     const m = into ?? AuthRoleAddResponse.create();
@@ -6054,7 +6054,7 @@ export const AuthRoleGetResponse: Codec<AuthRoleGetResponse> = {
   encode(m: AuthRoleGetResponse): Buffer {
     const w = new Writer(AuthRoleGetResponse.size(m));
     AuthRoleGetResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthRoleGetResponse): AuthRoleGetResponse {
     const m = into ?? AuthRoleGetResponse.create();
@@ -6118,7 +6118,7 @@ export const AuthRoleListResponse: Codec<AuthRoleListResponse> = {
   encode(m: AuthRoleListResponse): Buffer {
     const w = new Writer(AuthRoleListResponse.size(m));
     AuthRoleListResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthRoleListResponse): AuthRoleListResponse {
     const m = into ?? AuthRoleListResponse.create();
@@ -6181,7 +6181,7 @@ export const AuthUserListResponse: Codec<AuthUserListResponse> = {
   encode(m: AuthUserListResponse): Buffer {
     const w = new Writer(AuthUserListResponse.size(m));
     AuthUserListResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthUserListResponse): AuthUserListResponse {
     const m = into ?? AuthUserListResponse.create();
@@ -6236,7 +6236,7 @@ export const AuthRoleDeleteResponse: Codec<AuthRoleDeleteResponse> = {
   encode(m: AuthRoleDeleteResponse): Buffer {
     const w = new Writer(AuthRoleDeleteResponse.size(m));
     AuthRoleDeleteResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthRoleDeleteResponse): AuthRoleDeleteResponse {
     const m = into ?? AuthRoleDeleteResponse.create();
@@ -6288,7 +6288,7 @@ export const AuthRoleGrantPermissionResponse: Codec<AuthRoleGrantPermissionRespo
   encode(m: AuthRoleGrantPermissionResponse): Buffer {
     const w = new Writer(AuthRoleGrantPermissionResponse.size(m));
     AuthRoleGrantPermissionResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthRoleGrantPermissionResponse): AuthRoleGrantPermissionResponse {
     const m = into ?? AuthRoleGrantPermissionResponse.create();
@@ -6340,7 +6340,7 @@ export const AuthRoleRevokePermissionResponse: Codec<AuthRoleRevokePermissionRes
   encode(m: AuthRoleRevokePermissionResponse): Buffer {
     const w = new Writer(AuthRoleRevokePermissionResponse.size(m));
     AuthRoleRevokePermissionResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: AuthRoleRevokePermissionResponse): AuthRoleRevokePermissionResponse {
     const m = into ?? AuthRoleRevokePermissionResponse.create();
@@ -6392,7 +6392,7 @@ export const RangeStreamResponse: Codec<RangeStreamResponse> = {
   encode(m: RangeStreamResponse): Buffer {
     const w = new Writer(RangeStreamResponse.size(m));
     RangeStreamResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: RangeStreamResponse): RangeStreamResponse {
     const m = into ?? RangeStreamResponse.create();

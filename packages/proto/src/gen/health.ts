@@ -33,7 +33,7 @@ export const HealthCheckRequest: Codec<HealthCheckRequest> = {
   encode(m: HealthCheckRequest): Buffer {
     const w = new Writer(HealthCheckRequest.size(m));
     HealthCheckRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: HealthCheckRequest): HealthCheckRequest {
     const m = into ?? HealthCheckRequest.create();
@@ -90,7 +90,7 @@ export const HealthCheckResponse: Codec<HealthCheckResponse> = {
   encode(m: HealthCheckResponse): Buffer {
     const w = new Writer(HealthCheckResponse.size(m));
     HealthCheckResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: HealthCheckResponse): HealthCheckResponse {
     const m = into ?? HealthCheckResponse.create();

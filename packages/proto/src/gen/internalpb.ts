@@ -60,7 +60,7 @@ export const RequestHeader: Codec<RequestHeader> = {
   encode(m: RequestHeader): Buffer {
     const w = new Writer(RequestHeader.size(m));
     RequestHeader.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: RequestHeader): RequestHeader {
     const m = into ?? RequestHeader.create();
@@ -135,7 +135,7 @@ export const MemberAttributesSet: Codec<MemberAttributesSet> = {
   encode(m: MemberAttributesSet): Buffer {
     const w = new Writer(MemberAttributesSet.size(m));
     MemberAttributesSet.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: MemberAttributesSet): MemberAttributesSet {
     const m = into ?? MemberAttributesSet.create();
@@ -191,7 +191,7 @@ export const ClusterVersionSet: Codec<ClusterVersionSet> = {
   encode(m: ClusterVersionSet): Buffer {
     const w = new Writer(ClusterVersionSet.size(m));
     ClusterVersionSet.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: ClusterVersionSet): ClusterVersionSet {
     const m = into ?? ClusterVersionSet.create();
@@ -283,7 +283,7 @@ export const MemberRecord: Codec<MemberRecord> = {
   encode(m: MemberRecord): Buffer {
     const w = new Writer(MemberRecord.size(m));
     MemberRecord.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: MemberRecord): MemberRecord {
     const m = into ?? MemberRecord.create();
@@ -601,7 +601,7 @@ export const InternalRaftRequest: Codec<InternalRaftRequest> = {
   encode(m: InternalRaftRequest): Buffer {
     const w = new Writer(InternalRaftRequest.size(m));
     InternalRaftRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: InternalRaftRequest): InternalRaftRequest {
     const m = into ?? InternalRaftRequest.create();

@@ -73,7 +73,7 @@ export const KeyValue: Codec<KeyValue> = {
   encode(m: KeyValue): Buffer {
     const w = new Writer(KeyValue.size(m));
     KeyValue.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: KeyValue): KeyValue {
     const m = into ?? KeyValue.create();
@@ -161,7 +161,7 @@ export const Event: Codec<Event> = {
   encode(m: Event): Buffer {
     const w = new Writer(Event.size(m));
     Event.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: Event): Event {
     const m = into ?? Event.create();

@@ -67,7 +67,7 @@ export const Hello: Codec<Hello> = {
   encode(m: Hello): Buffer {
     const w = new Writer(Hello.size(m));
     Hello.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: Hello): Hello {
     const m = into ?? Hello.create();
@@ -140,7 +140,7 @@ export const Batch: Codec<Batch> = {
   encode(m: Batch): Buffer {
     const w = new Writer(Batch.size(m));
     Batch.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: Batch): Batch {
     const m = into ?? Batch.create();
@@ -214,7 +214,7 @@ export const SnapshotChunk: Codec<SnapshotChunk> = {
   encode(m: SnapshotChunk): Buffer {
     const w = new Writer(SnapshotChunk.size(m));
     SnapshotChunk.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: SnapshotChunk): SnapshotChunk {
     const m = into ?? SnapshotChunk.create();
@@ -272,7 +272,7 @@ export const SnapshotReceipt: Codec<SnapshotReceipt> = {
   encode(m: SnapshotReceipt): Buffer {
     const w = new Writer(SnapshotReceipt.size(m));
     SnapshotReceipt.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: SnapshotReceipt): SnapshotReceipt {
     const m = into ?? SnapshotReceipt.create();
@@ -323,7 +323,7 @@ export const InfoRequest: Codec<InfoRequest> = {
   encode(m: InfoRequest): Buffer {
     const w = new Writer(InfoRequest.size(m));
     InfoRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: InfoRequest): InfoRequest {
     const m = into ?? InfoRequest.create();
@@ -406,7 +406,7 @@ export const PeerMember: Codec<PeerMember> = {
   encode(m: PeerMember): Buffer {
     const w = new Writer(PeerMember.size(m));
     PeerMember.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: PeerMember): PeerMember {
     const m = into ?? PeerMember.create();
@@ -494,7 +494,7 @@ export const InfoResponse: Codec<InfoResponse> = {
   encode(m: InfoResponse): Buffer {
     const w = new Writer(InfoResponse.size(m));
     InfoResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: InfoResponse): InfoResponse {
     const m = into ?? InfoResponse.create();

@@ -64,7 +64,7 @@ export const Entry: Codec<Entry> = {
   encode(m: Entry): Buffer {
     const w = new Writer(Entry.size(m));
     Entry.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: Entry): Entry {
     const m = into ?? Entry.create();
@@ -185,7 +185,7 @@ export const ConfState: Codec<ConfState> = {
   encode(m: ConfState): Buffer {
     const w = new Writer(ConfState.size(m));
     ConfState.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: ConfState): ConfState {
     const m = into ?? ConfState.create();
@@ -288,7 +288,7 @@ export const SnapshotMetadata: Codec<SnapshotMetadata> = {
   encode(m: SnapshotMetadata): Buffer {
     const w = new Writer(SnapshotMetadata.size(m));
     SnapshotMetadata.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: SnapshotMetadata): SnapshotMetadata {
     const m = into ?? SnapshotMetadata.create();
@@ -355,7 +355,7 @@ export const Snapshot: Codec<Snapshot> = {
   encode(m: Snapshot): Buffer {
     const w = new Writer(Snapshot.size(m));
     Snapshot.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: Snapshot): Snapshot {
     const m = into ?? Snapshot.create();
@@ -546,7 +546,7 @@ export const Message: Codec<Message> = {
   encode(m: Message): Buffer {
     const w = new Writer(Message.size(m));
     Message.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: Message): Message {
     const m = into ?? Message.create();
@@ -654,7 +654,7 @@ export const HardState: Codec<HardState> = {
   encode(m: HardState): Buffer {
     const w = new Writer(HardState.size(m));
     HardState.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: HardState): HardState {
     const m = into ?? HardState.create();
@@ -742,7 +742,7 @@ export const ConfChange: Codec<ConfChange> = {
   encode(m: ConfChange): Buffer {
     const w = new Writer(ConfChange.size(m));
     ConfChange.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: ConfChange): ConfChange {
     const m = into ?? ConfChange.create();
@@ -816,7 +816,7 @@ export const ConfChangeSingle: Codec<ConfChangeSingle> = {
   encode(m: ConfChangeSingle): Buffer {
     const w = new Writer(ConfChangeSingle.size(m));
     ConfChangeSingle.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: ConfChangeSingle): ConfChangeSingle {
     const m = into ?? ConfChangeSingle.create();
@@ -886,7 +886,7 @@ export const ConfChangeV2: Codec<ConfChangeV2> = {
   encode(m: ConfChangeV2): Buffer {
     const w = new Writer(ConfChangeV2.size(m));
     ConfChangeV2.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: ConfChangeV2): ConfChangeV2 {
     const m = into ?? ConfChangeV2.create();

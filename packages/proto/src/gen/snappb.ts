@@ -67,7 +67,7 @@ export const Header: Codec<Header> = {
   encode(m: Header): Buffer {
     const w = new Writer(Header.size(m));
     Header.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: Header): Header {
     const m = into ?? Header.create();
@@ -145,7 +145,7 @@ export const Row: Codec<Row> = {
   encode(m: Row): Buffer {
     const w = new Writer(Row.size(m));
     Row.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: Row): Row {
     const m = into ?? Row.create();
@@ -202,7 +202,7 @@ export const Rows: Codec<Rows> = {
   encode(m: Rows): Buffer {
     const w = new Writer(Rows.size(m));
     Rows.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: Rows): Rows {
     const m = into ?? Rows.create();
@@ -270,7 +270,7 @@ export const Trailer: Codec<Trailer> = {
   encode(m: Trailer): Buffer {
     const w = new Writer(Trailer.size(m));
     Trailer.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: Trailer): Trailer {
     const m = into ?? Trailer.create();

@@ -51,7 +51,7 @@ export const CampaignRequest: Codec<CampaignRequest> = {
   encode(m: CampaignRequest): Buffer {
     const w = new Writer(CampaignRequest.size(m));
     CampaignRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: CampaignRequest): CampaignRequest {
     const m = into ?? CampaignRequest.create();
@@ -117,7 +117,7 @@ export const CampaignResponse: Codec<CampaignResponse> = {
   encode(m: CampaignResponse): Buffer {
     const w = new Writer(CampaignResponse.size(m));
     CampaignResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: CampaignResponse): CampaignResponse {
     const m = into ?? CampaignResponse.create();
@@ -196,7 +196,7 @@ export const LeaderKey: Codec<LeaderKey> = {
   encode(m: LeaderKey): Buffer {
     const w = new Writer(LeaderKey.size(m));
     LeaderKey.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LeaderKey): LeaderKey {
     const m = into ?? LeaderKey.create();
@@ -255,7 +255,7 @@ export const LeaderRequest: Codec<LeaderRequest> = {
   encode(m: LeaderRequest): Buffer {
     const w = new Writer(LeaderRequest.size(m));
     LeaderRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LeaderRequest): LeaderRequest {
     const m = into ?? LeaderRequest.create();
@@ -315,7 +315,7 @@ export const LeaderResponse: Codec<LeaderResponse> = {
   encode(m: LeaderResponse): Buffer {
     const w = new Writer(LeaderResponse.size(m));
     LeaderResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LeaderResponse): LeaderResponse {
     const m = into ?? LeaderResponse.create();
@@ -371,7 +371,7 @@ export const ResignRequest: Codec<ResignRequest> = {
   encode(m: ResignRequest): Buffer {
     const w = new Writer(ResignRequest.size(m));
     ResignRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: ResignRequest): ResignRequest {
     const m = into ?? ResignRequest.create();
@@ -423,7 +423,7 @@ export const ResignResponse: Codec<ResignResponse> = {
   encode(m: ResignResponse): Buffer {
     const w = new Writer(ResignResponse.size(m));
     ResignResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: ResignResponse): ResignResponse {
     const m = into ?? ResignResponse.create();
@@ -483,7 +483,7 @@ export const ProclaimRequest: Codec<ProclaimRequest> = {
   encode(m: ProclaimRequest): Buffer {
     const w = new Writer(ProclaimRequest.size(m));
     ProclaimRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: ProclaimRequest): ProclaimRequest {
     const m = into ?? ProclaimRequest.create();
@@ -538,7 +538,7 @@ export const ProclaimResponse: Codec<ProclaimResponse> = {
   encode(m: ProclaimResponse): Buffer {
     const w = new Writer(ProclaimResponse.size(m));
     ProclaimResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: ProclaimResponse): ProclaimResponse {
     const m = into ?? ProclaimResponse.create();

@@ -42,7 +42,7 @@ export const LockRequest: Codec<LockRequest> = {
   encode(m: LockRequest): Buffer {
     const w = new Writer(LockRequest.size(m));
     LockRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LockRequest): LockRequest {
     const m = into ?? LockRequest.create();
@@ -104,7 +104,7 @@ export const LockResponse: Codec<LockResponse> = {
   encode(m: LockResponse): Buffer {
     const w = new Writer(LockResponse.size(m));
     LockResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: LockResponse): LockResponse {
     const m = into ?? LockResponse.create();
@@ -158,7 +158,7 @@ export const UnlockRequest: Codec<UnlockRequest> = {
   encode(m: UnlockRequest): Buffer {
     const w = new Writer(UnlockRequest.size(m));
     UnlockRequest.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: UnlockRequest): UnlockRequest {
     const m = into ?? UnlockRequest.create();
@@ -209,7 +209,7 @@ export const UnlockResponse: Codec<UnlockResponse> = {
   encode(m: UnlockResponse): Buffer {
     const w = new Writer(UnlockResponse.size(m));
     UnlockResponse.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: UnlockResponse): UnlockResponse {
     const m = into ?? UnlockResponse.create();

@@ -51,7 +51,7 @@ export const Metadata: Codec<Metadata> = {
   encode(m: Metadata): Buffer {
     const w = new Writer(Metadata.size(m));
     Metadata.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: Metadata): Metadata {
     const m = into ?? Metadata.create();
@@ -124,7 +124,7 @@ export const SnapshotMark: Codec<SnapshotMark> = {
   encode(m: SnapshotMark): Buffer {
     const w = new Writer(SnapshotMark.size(m));
     SnapshotMark.write(m, w);
-    return w.buffer;
+    return w.finish();
   },
   read(r: Reader, end: number, into?: SnapshotMark): SnapshotMark {
     const m = into ?? SnapshotMark.create();
