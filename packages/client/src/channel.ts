@@ -1,0 +1,33 @@
+/**
+ * What the client needs from a transport: bytes to one endpoint and back. Production uses grpc-js; a simulator can put its own
+ * network here and run the client unchanged.
+ */
+import type { Endpoint } from './endpoint.ts';
+
+/** Limits of one attempt. */
+export interface Attempt {
+  /** Milliseconds from now; undefined waits for ever. */
+  readonly timeoutMs: number | undefined;
+  readonly signal: AbortSignal | undefined;
+  /** Sent as request metadata; names in lower case. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** A connection to one endpoint that re-establishes itself. All calls fail with RpcError. */
+export interface Channel {
+  /** True when a call would be sent at once. */
+  readonly isConnected: boolean;
+  /**
+   * Connects unless connected. Resolves when the outcome is known, whatever it is: a call made then is either sent or fails at
+   * once with `sent: false`. Rejects with RpcError only when `timeoutMs` passed first, and with the signal's reason.
+   */
+  connect(timeoutMs: number, signal: AbortSignal | undefined): Promise<void>;
+  unary(path: string, request: Buffer, attempt: Attempt): Promise<Buffer>;
+  /** Ends with the stream; leaving the loop early cancels the call. */
+  serverStream(path: string, request: Buffer, attempt: Attempt): AsyncIterable<Buffer>;
+  /** No new calls; running ones finish. */
+  close(): void;
+}
+
+/** Makes channels; must not connect yet. */
+export type OpenChannel = (endpoint: Endpoint) => Channel;

@@ -1,0 +1,77 @@
+/** Members that answer from a script, for tests of the client above its transport. */
+import type { Clock } from '@quorate/base';
+import { Status, type StatusCode } from '@quorate/proto';
+import type { Attempt, Channel, OpenChannel } from '../channel.ts';
+import type { Endpoint } from '../endpoint.ts';
+import { RpcError } from '../errors.ts';
+
+/** What one member does with a call; a Buffer is an answer. */
+export type Behaviour = Buffer | 'refused' | 'blackhole' | { readonly status: StatusCode; readonly details: string };
+
+/** One thing a member saw, or a client found. */
+export interface Seen {
+  readonly endpoint: string;
+  readonly path: string;
+  readonly request: Buffer;
+  readonly attempt: Attempt;
+  readonly atMs: number;
+}
+
+export class FakeNetwork {
+  /** By endpoint: what it does now. Endpoints that are not listed refuse connections. */
+  readonly behaviour: Map<string, Behaviour> = new Map();
+  /** Requests that reached a member. */
+  readonly seen: Seen[] = [];
+  /** Endpoints that were dialled, in order. */
+  readonly dialled: string[] = [];
+  readonly closed: string[] = [];
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get open(): OpenChannel {
+    return (endpoint) => this.#channel(endpoint);
+  }
+
+  #channel(endpoint: Endpoint): Channel {
+    const behaviour = (): Behaviour => this.behaviour.get(endpoint.text) ?? 'refused';
+    const fail = (status: StatusCode, details: string, sent: boolean): RpcError =>
+      new RpcError({ status, details, endpoint: endpoint.text, sent });
+    let connected = false;
+    const unary = async (path: string, request: Buffer, attempt: Attempt): Promise<Buffer> => {
+      const now = behaviour();
+      if (now === 'refused' || now === 'blackhole') {
+        connected = false;
+        throw fail(Status.UNAVAILABLE, `connect ECONNREFUSED ${endpoint.text}`, false);
+      }
+      this.seen.push({ endpoint: endpoint.text, path, request, attempt, atMs: this.#clock.nowMs() });
+      if (Buffer.isBuffer(now)) return now;
+      throw fail(now.status, now.details, true);
+    };
+    return {
+      get isConnected(): boolean {
+        return connected;
+      },
+      connect: async (timeoutMs) => {
+        this.dialled.push(endpoint.text);
+        if (behaviour() === 'blackhole') {
+          await new Promise<void>((resolve) => {
+            this.#clock.after(timeoutMs, resolve);
+          });
+          throw fail(Status.UNAVAILABLE, `no connection within ${timeoutMs} ms`, false);
+        }
+        connected = behaviour() !== 'refused';
+      },
+      unary,
+      async *serverStream(path, request, attempt) {
+        const answer = await unary(path, request, attempt);
+        for (const byte of answer) yield Buffer.from([0x10, byte]);
+      },
+      close: () => {
+        this.closed.push(endpoint.text);
+      },
+    };
+  }
+}
