@@ -22,7 +22,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { StatusError } from './respond.ts';
 import type { BidiHandler, Reply, ServerCall, ServiceMethod, UnaryHandler } from './service.ts';
 import { serviceHandlers } from './service-table.ts';
-import { callUnary, Served } from './testing.ts';
+import { callUnary, Served } from './testing/served.ts';
 import { type ServeOptions, serveDefaults } from './transport.ts';
 
 const putPath = services.kv.methods.put.path;

@@ -19,7 +19,7 @@ import { clientVersionGuard, LeaderMonitor, learnerGuard } from './guards.ts';
 import { type InstrumentOptions, instrument } from './instrument.ts';
 import type { ServiceMethod } from './service.ts';
 import { serviceHandlers } from './service-table.ts';
-import { callUnary, ManualClock, realClock, Served } from './testing.ts';
+import { callUnary, ManualClock, realClock, Served } from './testing/served.ts';
 
 /** Remembers counters and what histograms observed, by name and labels. */
 class MemoryMeter implements Meter {

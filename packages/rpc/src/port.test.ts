@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import { ListenError, Port, protocolOf } from './port.ts';
 import { serviceHandlers } from './service-table.ts';
-import { callUnary, realClock, Served } from './testing.ts';
+import { callUnary, realClock, Served } from './testing/served.ts';
 
 const methods = serviceHandlers(services.kv, { put: (_request, _call, reply) => reply.ok(PutResponse.create()) });
 const putPath = services.kv.methods.put.path;

@@ -2,7 +2,7 @@ import { type ClientHttp2Session, connect } from 'node:http2';
 import { LeaseKeepAliveRequest, LeaseKeepAliveResponse, services } from '@quorate/proto';
 import { afterEach, expect, test } from 'vitest';
 import { serviceHandlers } from './service-table.ts';
-import { ManualClock, Served } from './testing.ts';
+import { ManualClock, Served } from './testing/served.ts';
 
 const methods = serviceHandlers(services.lease, {
   leaseKeepAlive: (requests, _call, stream) => {

@@ -1,10 +1,10 @@
 /** What the tests of this package share: a served port, a raw client, clocks, a log that remembers. Not exported. */
 import { type CallOptions, Client, credentials, type Metadata, type ServiceError } from '@grpc/grpc-js';
 import type { Clock, Facts, Logger, Timer } from '@quorate/base';
-import { serveGrpcJs } from './grpc-js-transport.ts';
-import { Port } from './port.ts';
-import type { ServiceMethod } from './service.ts';
-import { type RpcTransport, type ServeOptions, serveDefaults } from './transport.ts';
+import { serveGrpcJs } from '../grpc-js-transport.ts';
+import { Port } from '../port.ts';
+import type { ServiceMethod } from '../service.ts';
+import { type RpcTransport, type ServeOptions, serveDefaults } from '../transport.ts';
 
 export const realClock: Clock = {
   nowMs: () => performance.now(),
