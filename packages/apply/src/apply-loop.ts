@@ -1,0 +1,196 @@
+/**
+ * Committed entries into state: each exactly once, in order, synchronously, so that nobody sees a half of one. Every entry, of
+ * whatever kind and whatever comes of it, moves the consistent index by exactly one, in the same batch as what it changed.
+ *
+ * An entry runs through these steps; a crash between any two of them loses the entry or nothing, and the restart applies it:
+ *
+ * | step | crash point behind it |
+ * |---|---|
+ * | skip what the consistent index covers | applyBeforeEntry |
+ * | decode; guards; state | applyAfterDataBeforeIndex |
+ * | consistent index; all of it staged | applyAfterEntry |
+ * | encode the answer, if its caller is here | applyBeforeRespond |
+ * | tell the caller | applyBetweenEntries |
+ *
+ * A refusal (KvError) is the outcome of an entry like any other. Any other error means that this member's state can no longer be
+ * trusted: it ends the process, and nothing of the entry can be committed any more (see entry-backend.ts).
+ */
+import { CorruptionError, type CrashPoints, FatalError, invariant, type MemberId } from '@quorate/base';
+import {
+  type ConfState,
+  DecodeError,
+  type Entry,
+  EntryType,
+  type HeaderPrefix,
+  InternalRaftRequest,
+  KvError,
+} from '@quorate/proto';
+import { type ApplyResult, encodeOutcome } from './answer.ts';
+import {
+  type AlarmBook,
+  type Applier,
+  type LeaseLookup,
+  noLeaseExists,
+  type Outcome,
+  type ReplicatedStore,
+} from './applier.ts';
+import { buildApplyChain } from './apply-chain.ts';
+import { ConsistentIndex } from './consistent-index.ts';
+import type { EntryBackend } from './entry-backend.ts';
+import { membershipChangeOf } from './membership-change.ts';
+import type { MembershipStore } from './membership-store.ts';
+
+/** What the loop asks of and tells to the rest of the member. */
+export interface ApplyHooks {
+  /**
+   * The request this member proposed under `requestId` was applied, or refused. Called for entries replayed after a restart too,
+   * whose callers are gone.
+   */
+  resolve(requestId: number, result: ApplyResult): void;
+  /** The header of answers but for the revision, asked for each time one is encoded. */
+  headerPrefix(): HeaderPrefix;
+  /** Gives an accepted configuration change to raft and returns the configuration after it. */
+  applyConfChange(entry: Entry): ConfState;
+  /** The list of members or their peer URLs changed. */
+  membersChanged(): void;
+}
+
+export interface ApplyLoopOptions {
+  /** This member: the callers of its proposals wait here. */
+  readonly memberId: MemberId;
+  /** The one the rest of the state works on. */
+  readonly backend: EntryBackend;
+  readonly store: ReplicatedStore;
+  readonly alarms: AlarmBook;
+  readonly members: MembershipStore;
+  /** Default: there are no leases. */
+  readonly leases?: LeaseLookup;
+  readonly crash: CrashPoints;
+  readonly hooks: ApplyHooks;
+}
+
+export class ApplyLoop {
+  readonly #memberId: MemberId;
+  readonly #backend: EntryBackend;
+  readonly #index: ConsistentIndex;
+  readonly #chain: Applier;
+  readonly #members: MembershipStore;
+  readonly #crash: CrashPoints;
+  readonly #hooks: ApplyHooks;
+
+  /** Starts where the backend stands. Throws CorruptionError. */
+  constructor(options: ApplyLoopOptions) {
+    const { memberId, backend, store, alarms, members, leases = noLeaseExists, crash, hooks } = options;
+    this.#memberId = memberId;
+    this.#backend = backend;
+    this.#index = new ConsistentIndex(backend);
+    this.#chain = buildApplyChain({ store, alarms, members, leases });
+    this.#members = members;
+    this.#crash = crash;
+    this.#hooks = hooks;
+  }
+
+  /** Index of the last entry applied. */
+  get appliedIndex(): number {
+    return this.#index.index;
+  }
+
+  /** Term of the last entry applied. */
+  get appliedTerm(): number {
+    return this.#index.term;
+  }
+
+  /** The configuration of the cluster after the last entry applied. */
+  get confState(): ConfState {
+    return this.#index.confState;
+  }
+
+  /**
+   * Applies committed entries; those the consistent index covers already are skipped, the rest must follow it without a gap.
+   * Throws FatalError and its kinds only; the loop is of no use afterwards.
+   */
+  apply(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      if (entry.index > this.#index.index) this.#applyEntry(entry);
+    }
+  }
+
+  #applyEntry(entry: Entry): void {
+    const { index } = entry;
+    invariant(index === this.#index.index + 1, 'committed entries have a gap', { applied: this.#index.index, index });
+    this.#crash.hit('applyBeforeEntry');
+    this.#backend.beginEntry(index);
+    if (entry.type === EntryType.ENTRY_NORMAL) this.#applyNormal(entry);
+    else this.#applyConfChange(entry);
+    this.#crash.hit('applyBetweenEntries');
+  }
+
+  /** An empty entry is what a new leader begins its term with. */
+  #applyNormal(entry: Entry): void {
+    if (entry.data.length === 0) {
+      this.#finishEntry(entry);
+      return;
+    }
+    const request = decodeRequest(entry);
+    const { header } = request;
+    const answered = header !== undefined && header.proposer === this.#memberId;
+    const outcome = this.#outcomeOf(entry, request, answered);
+    this.#finishEntry(entry);
+    if (!answered) return;
+    const result = outcome instanceof KvError ? outcome : encodeOutcome(outcome, this.#hooks.headerPrefix());
+    this.#crash.hit('applyBeforeRespond');
+    this.#hooks.resolve(header.id, result);
+  }
+
+  #outcomeOf(entry: Entry, request: InternalRaftRequest, answered: boolean): Outcome | KvError {
+    try {
+      return this.#chain.apply(request, answered);
+    } catch (error) {
+      if (error instanceof KvError) return error;
+      if (error instanceof FatalError) throw error;
+      const { index, term } = entry;
+      throw new FatalError('entry could not be applied', { index, term }, { cause: error });
+    }
+  }
+
+  /** A change against the rules is refused as a whole: raft never hears of it, and nobody can have seen it in effect. */
+  #applyConfChange(entry: Entry): void {
+    const accepted = this.#changeMembers(entry);
+    if (accepted) this.#index.setConfState(this.#hooks.applyConfChange(entry));
+    this.#finishEntry(entry);
+    if (accepted) this.#hooks.membersChanged();
+  }
+
+  #changeMembers(entry: Entry): boolean {
+    try {
+      const change = membershipChangeOf(entry);
+      if (change === undefined) return true;
+      this.#members.check(change);
+      this.#members.apply(change);
+      return true;
+    } catch (error) {
+      if (error instanceof KvError) return false;
+      throw error instanceof DecodeError ? undecodable(entry, error) : error;
+    }
+  }
+
+  #finishEntry(entry: Entry): void {
+    this.#crash.hit('applyAfterDataBeforeIndex');
+    this.#index.moveTo(entry);
+    this.#backend.endEntry();
+    this.#crash.hit('applyAfterEntry');
+  }
+}
+
+function decodeRequest(entry: Entry): InternalRaftRequest {
+  try {
+    return InternalRaftRequest.decode(entry.data);
+  } catch (error) {
+    throw error instanceof DecodeError ? undecodable(entry, error) : error;
+  }
+}
+
+/** Whoever proposed the entry encoded a request: other bytes are damage, and others may have read them well. */
+function undecodable({ index, term }: Entry, cause: DecodeError): CorruptionError {
+  return new CorruptionError('wal', 'committed entry cannot be decoded', { index, term, reason: cause.message });
+}

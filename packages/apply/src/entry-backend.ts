@@ -1,0 +1,128 @@
+/**
+ * The backend as the parts of the state see it: what an entry stages is held back here and reaches the backend behind in one
+ * go, when the entry is whole with its index. So no commit, whoever asks for it and however long it waits its turn, can take
+ * half an entry.
+ *
+ * Applying is synchronous, so in health nobody else runs while an entry is open. When an error tears an entry apart, it stays
+ * open for good: commits are refused, and nothing that timers, background work or orderly closing still write reaches the
+ * backend before the process ends.
+ */
+import type { Backend, BackendView, Bucket, Commit, Row, RowRange } from '@quorate/backend';
+import { FatalError, type Key } from '@quorate/base';
+
+/** Every part of a member's state works on the same one. */
+export class EntryBackend implements Backend {
+  readonly #backend: Backend;
+  /** Index of the entry being applied; 0 between entries. */
+  #entry = 0;
+  // What the open entry staged, in order, a column each; undefined as the value of a removal.
+  #buckets: Bucket[] = [];
+  #keys: Key[] = [];
+  #values: (Buffer | undefined)[] = [];
+
+  constructor(backend: Backend) {
+    this.#backend = backend;
+  }
+
+  /** From here on writes are held back. Throws FatalError when an entry was torn. */
+  beginEntry(index: number): void {
+    this.#mustBeWhole();
+    this.#entry = index;
+  }
+
+  /** The entry is whole: stages everything it wrote. */
+  endEntry(): void {
+    const backend = this.#backend;
+    const buckets = this.#buckets;
+    for (let i = 0; i < buckets.length; i++) {
+      const value = this.#values[i];
+      if (value === undefined) backend.remove(buckets[i]!, this.#keys[i]!);
+      else backend.put(buckets[i]!, this.#keys[i]!, value);
+    }
+    this.#buckets = [];
+    this.#keys = [];
+    this.#values = [];
+    this.#entry = 0;
+  }
+
+  get(bucket: Bucket, key: Key): Buffer | undefined {
+    for (let i = this.#keys.length - 1; i >= 0; i--) {
+      if (this.#keys[i] === key && this.#buckets[i] === bucket) return this.#values[i];
+    }
+    return this.#backend.get(bucket, key);
+  }
+
+  range(bucket: Bucket, range: RowRange): Row[] {
+    return this.#buckets.includes(bucket) ? this.#mergedRange(bucket, range) : this.#backend.range(bucket, range);
+  }
+
+  put(bucket: Bucket, key: Key, value: Buffer): void {
+    if (this.#entry === 0) this.#backend.put(bucket, key, value);
+    else this.#hold(bucket, key, value);
+  }
+
+  remove(bucket: Bucket, key: Key): void {
+    if (this.#entry === 0) this.#backend.remove(bucket, key);
+    else this.#hold(bucket, key, undefined);
+  }
+
+  get stagedCount(): number {
+    return this.#backend.stagedCount;
+  }
+
+  get stagedBytes(): number {
+    return this.#backend.stagedBytes;
+  }
+
+  /** Throws FatalError while an entry is open. */
+  commit(): Commit {
+    this.#mustBeWhole();
+    return this.#backend.commit();
+  }
+
+  sizeBytes(): number {
+    return this.#backend.sizeBytes();
+  }
+
+  sizeInUseBytes(): number {
+    return this.#backend.sizeInUseBytes();
+  }
+
+  /** Rejects with FatalError while an entry is open. */
+  async openView(): Promise<BackendView> {
+    this.#mustBeWhole();
+    return this.#backend.openView();
+  }
+
+  /** Rejects with FatalError while an entry is open: closing commits. */
+  async close(): Promise<void> {
+    this.#mustBeWhole();
+    await this.#backend.close();
+  }
+
+  #hold(bucket: Bucket, key: Key, value: Buffer | undefined): void {
+    this.#buckets.push(bucket);
+    this.#keys.push(key);
+    this.#values.push(value);
+  }
+
+  /** For an entry that reads rows of a bucket it wrote to: rare, so it may read the whole range. */
+  #mergedRange(bucket: Bucket, range: RowRange): Row[] {
+    const { from, to, limit, reverse } = range;
+    const rows = new Map(this.#backend.range(bucket, { from, to }).map((row) => [row.key, row]));
+    for (let i = 0; i < this.#keys.length; i++) {
+      const key = this.#keys[i]!;
+      const value = this.#values[i];
+      if (this.#buckets[i] !== bucket || key < from || (to !== undefined && key >= to)) continue;
+      if (value === undefined) rows.delete(key);
+      else rows.set(key, { key, value });
+    }
+    const sorted = [...rows.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+    if (reverse === true) sorted.reverse();
+    return sorted.slice(0, limit ?? sorted.length);
+  }
+
+  #mustBeWhole(): void {
+    if (this.#entry !== 0) throw new FatalError('an entry was torn apart while it was applied', { index: this.#entry });
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * Who is in the cluster, as the log has it up to the consistent index: members with their names and URLs, the ids of those
+ * removed (which may never come back), the version the cluster runs as. Everything changes within the application of an entry
+ * and is staged with it; all members judge a change alike, so the rules stand here and not only at the edge.
+ *
+ * | bucket | key | value |
+ * |---|---|---|
+ * | `members` | id in hex, as etcd prints it | internalpb.MemberRecord |
+ * | `members_removed` | id in hex | `removed` |
+ * | `cluster` | `clusterVersion` | the version as text |
+ */
+import { type Backend, type Bucket, buckets, type Row } from '@quorate/backend';
+import { CorruptionError, formatId, type MemberId, parseId, unreachable } from '@quorate/base';
+import { KvError, Member, type MemberAttributesSet, MemberRecord } from '@quorate/proto';
+import type { MembershipChange } from './membership-change.ts';
+
+const versionKey = 'clusterVersion';
+const removedMark = Buffer.from('removed');
+
+export class MembershipStore {
+  readonly #backend: Backend;
+  /** Ascending by id. */
+  readonly #members: Map<MemberId, MemberRecord>;
+  readonly #removed: Set<MemberId>;
+  #clusterVersion: string | undefined;
+
+  private constructor(backend: Backend) {
+    this.#backend = backend;
+    this.#members = new Map(
+      rowsOf(backend, buckets.members).map((row) => [idOf(row), MemberRecord.decode(row.value)] as const),
+    );
+    this.#removed = new Set(rowsOf(backend, buckets.membersRemoved).map(idOf));
+    this.#clusterVersion = backend.get(buckets.cluster, versionKey)?.toString();
+  }
+
+  /** Reads what `backend` holds. Throws CorruptionError. */
+  static open(backend: Backend): MembershipStore {
+    return new MembershipStore(backend);
+  }
+
+  /** All members, ascending by id. The name of one that has not started yet is empty. */
+  list(): Member[] {
+    const ids = [...this.#members.keys()].sort((a, b) => (a < b ? -1 : 1));
+    return ids.map((id) => memberOf(this.#members.get(id)!));
+  }
+
+  get(id: MemberId): Member | undefined {
+    const record = this.#members.get(id);
+    return record === undefined ? undefined : memberOf(record);
+  }
+
+  /** Whether a member of this id was removed. */
+  wasRemoved(id: MemberId): boolean {
+    return this.#removed.has(id);
+  }
+
+  /** As decided by the cluster, `3.6.0`; undefined before the first decision. */
+  get clusterVersion(): string | undefined {
+    return this.#clusterVersion;
+  }
+
+  /** Throws KvError memberNotFound, memberExist, peerUrlExist, memberNotLearner when the change is against the rules. */
+  check(change: MembershipChange): void {
+    switch (change.kind) {
+      case 'add':
+        this.#checkAdd(change.member);
+        break;
+      case 'promote':
+        if (!this.#mustHave(change.id).isLearner) throw new KvError('memberNotLearner');
+        break;
+      case 'update':
+        this.#mustHave(change.id);
+        this.#checkUrls(change.id, change.peerUrls);
+        break;
+      case 'remove':
+        this.#mustHave(change.id);
+        break;
+      default:
+        unreachable(change);
+    }
+  }
+
+  /** Stages a change that {@link check} let pass. */
+  apply(change: MembershipChange): void {
+    switch (change.kind) {
+      case 'add':
+        this.#save(change.member);
+        break;
+      case 'promote':
+        this.#save({ ...this.#mustHave(change.id), isLearner: false });
+        break;
+      case 'update':
+        this.#save({ ...this.#mustHave(change.id), peerUrls: [...change.peerUrls] });
+        break;
+      case 'remove':
+        this.#remove(change.id);
+        break;
+      default:
+        unreachable(change);
+    }
+  }
+
+  /**
+   * Stages what a member says of itself. One that was removed meanwhile is passed over: its last word may be on the way still.
+   * Throws KvError memberNotFound for one never heard of.
+   */
+  setAttributes({ memberId, name, clientUrls }: MemberAttributesSet): void {
+    if (this.#removed.has(memberId)) return;
+    this.#save({ ...this.#mustHave(memberId), name, clientUrls: [...clientUrls] });
+  }
+
+  /** Stages the version the cluster runs as. */
+  setClusterVersion(version: string): void {
+    this.#clusterVersion = version;
+    this.#backend.put(buckets.cluster, versionKey, Buffer.from(version));
+  }
+
+  #checkAdd(member: MemberRecord): void {
+    // The same answer as for an unknown member, as etcd gives it.
+    if (this.#removed.has(member.id)) throw new KvError('memberNotFound');
+    if (this.#members.has(member.id)) throw new KvError('memberExist');
+    this.#checkUrls(member.id, member.peerUrls);
+  }
+
+  #checkUrls(id: MemberId, peerUrls: readonly string[]): void {
+    for (const other of this.#members.values()) {
+      if (other.id !== id && other.peerUrls.some((url) => peerUrls.includes(url))) throw new KvError('peerUrlExist');
+    }
+  }
+
+  #mustHave(id: MemberId): MemberRecord {
+    const member = this.#members.get(id);
+    if (member === undefined) throw new KvError('memberNotFound');
+    return member;
+  }
+
+  #save(record: MemberRecord): void {
+    this.#members.set(record.id, record);
+    this.#backend.put(buckets.members, formatId(record.id), MemberRecord.encode(record));
+  }
+
+  #remove(id: MemberId): void {
+    this.#members.delete(id);
+    this.#removed.add(id);
+    this.#backend.remove(buckets.members, formatId(id));
+    this.#backend.put(buckets.membersRemoved, formatId(id), removedMark);
+  }
+}
+
+function memberOf({ id, name, peerUrls, clientUrls, isLearner }: MemberRecord): Member {
+  return Member.create({ id, name, peerURLs: [...peerUrls], clientURLs: [...clientUrls], isLearner });
+}
+
+function rowsOf(backend: Backend, bucket: Bucket): Row[] {
+  return backend.range(bucket, { from: '' });
+}
+
+function idOf({ key }: Row): MemberId {
+  const id = parseId(key);
+  if (id === undefined) throw new CorruptionError('backend', 'not the id of a member', { key });
+  return id;
+}
