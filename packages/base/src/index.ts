@@ -28,6 +28,7 @@ export {
   type WatchId,
 } from './ids.ts';
 export { type Key, keyFromBytes, keyToBytes, prefixEnd } from './keys.ts';
+export { MemoryDisk } from './memory-disk.ts';
 export { type Random, randomId, SeededRandom } from './random.ts';
 export {
   type Counter,
