@@ -1,0 +1,93 @@
+/**
+ * The load generator, run as a process of its own: a number of callers, each with one call under way, spread over connections
+ * and endpoints, for a time. Reads its task from the command line as JSON and prints its findings as JSON.
+ */
+import { PutRequest, RangeRequest, services } from '@quorate/proto';
+import { H2Connection } from './h2-connection.ts';
+import { Histogram } from './histogram.ts';
+
+export interface LoadTask {
+  readonly endpoints: readonly string[];
+  readonly operation: 'put' | 'range' | 'serializable-range';
+  readonly callers: number;
+  readonly connections: number;
+  readonly warmUpMs: number;
+  readonly durationMs: number;
+  readonly valueBytes: number;
+  /** Keys are this many, eight bytes each, used in turn. */
+  readonly keyCount: number;
+}
+
+export interface LoadResult {
+  readonly perSecond: number;
+  readonly count: number;
+  readonly failures: number;
+  readonly meanMs: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+export async function runLoad(task: LoadTask): Promise<LoadResult> {
+  const connections = await Promise.all(
+    Array.from({ length: task.connections }, (_, i) => H2Connection.open(task.endpoints[i % task.endpoints.length]!)),
+  );
+  const { path, next } = requests(task);
+  const histogram = new Histogram();
+  const state = { measuring: false, stopped: false, failures: 0, running: task.callers };
+  const finished = new Promise<void>((resolve) => {
+    const issue = (connection: H2Connection): void => {
+      if (state.stopped) {
+        if (--state.running === 0) resolve();
+        return;
+      }
+      const startedMs = performance.now();
+      connection.call(path, next(), (answer) => {
+        if (state.measuring) {
+          if (answer === undefined) state.failures++;
+          else histogram.record(performance.now() - startedMs);
+        }
+        issue(connection);
+      });
+    };
+    for (let i = 0; i < task.callers; i++) issue(connections[i % connections.length]!);
+  });
+  await delay(task.warmUpMs);
+  state.measuring = true;
+  const beganMs = performance.now();
+  await delay(task.durationMs);
+  state.measuring = false;
+  const tookMs = performance.now() - beganMs;
+  state.stopped = true;
+  await Promise.race([finished, delay(5_000)]);
+  for (const connection of connections) connection.close();
+  return {
+    perSecond: (histogram.count * 1000) / tookMs,
+    count: histogram.count,
+    failures: state.failures,
+    meanMs: histogram.meanMs,
+    p50Ms: histogram.percentileMs(0.5),
+    p99Ms: histogram.percentileMs(0.99),
+  };
+}
+
+/** Request bytes are made ahead and reused, so that the generator's own work is small. */
+function requests(task: LoadTask): { path: string; next: () => Buffer } {
+  const value = Buffer.alloc(task.valueBytes, 'v');
+  const encoded: Buffer[] = [];
+  for (let i = 0; i < task.keyCount; i++) {
+    const key = Buffer.alloc(8);
+    key.writeBigUInt64BE(BigInt(i));
+    encoded.push(
+      task.operation === 'put'
+        ? PutRequest.encode(PutRequest.create({ key, value }))
+        : RangeRequest.encode(RangeRequest.create({ key, serializable: task.operation === 'serializable-range' })),
+    );
+  }
+  let at = 0;
+  const method = task.operation === 'put' ? services.kv.methods.put : services.kv.methods.range;
+  return { path: method.path, next: () => encoded[at++ % encoded.length]! };
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,213 @@
+/**
+ * One HTTP/2 connection that does nothing but unary gRPC calls, as cheaply as Node allows: requests are written with prebuilt
+ * headers, answers are recognised by their frames. It exists so that the load generator costs less than what it measures; it is
+ * used for every server alike.
+ *
+ * An answer with a DATA frame is a success; one that ends without is a failure (gRPC sends those as headers only).
+ */
+import { connect, type Socket } from 'node:net';
+
+const FrameType = {
+  data: 0,
+  headers: 1,
+  rstStream: 3,
+  settings: 4,
+  ping: 6,
+  goAway: 7,
+  windowUpdate: 8,
+  continuation: 9,
+};
+const Flag = { endStream: 1, ack: 1, endHeaders: 4 };
+const frameHeaderBytes = 9;
+const windowMax = 0x7fff_ffff;
+/** Bytes consumed after which the connection's window is topped up. */
+const windowRefill = 1 << 28;
+
+/** Called with the answer's message bytes (a view), or undefined for a failure. */
+export type OnAnswer = (message: Buffer | undefined) => void;
+
+export class H2Connection {
+  readonly #socket: Socket;
+  readonly #headers = new Map<string, Buffer>();
+  readonly #authority: string;
+  readonly #calls = new Map<number, OnAnswer>();
+  readonly #answered = new Set<number>();
+  #nextStream = 1;
+  #pending: Buffer = Buffer.alloc(0);
+  #outgoing: Buffer[] = [];
+  #flushScheduled = false;
+  #sendWindow = 65_535;
+  #blocked: Buffer[] = [];
+  #received = 0;
+
+  private constructor(socket: Socket, authority: string) {
+    this.#socket = socket;
+    this.#authority = authority;
+    socket.setNoDelay(true);
+    socket.on('data', (chunk) => this.#onData(chunk));
+    const settings = frame(FrameType.settings, 0, 0, Buffer.from([0, 2, 0, 0, 0, 0, 0, 4, 0x7f, 0xff, 0xff, 0xff]));
+    const window = Buffer.alloc(4);
+    window.writeUInt32BE(windowMax - 65_535);
+    socket.write(
+      Buffer.concat([
+        Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1'),
+        settings,
+        frame(FrameType.windowUpdate, 0, 0, window),
+      ]),
+    );
+  }
+
+  static open(endpoint: string): Promise<H2Connection> {
+    const [host, port] = endpoint.split(':') as [string, string];
+    return new Promise((resolve, reject) => {
+      const socket = connect({ host, port: Number(port) });
+      socket.once('error', reject);
+      socket.once('connect', () => resolve(new H2Connection(socket, endpoint)));
+    });
+  }
+
+  /** Sends one request; calls of one turn leave in one write. */
+  call(path: string, message: Buffer, onAnswer: OnAnswer): void {
+    const stream = this.#nextStream;
+    this.#nextStream += 2;
+    this.#calls.set(stream, onAnswer);
+    const headers = this.#headersOf(path);
+    const bytes = Buffer.allocUnsafe(frameHeaderBytes + headers.length + frameHeaderBytes + 5 + message.length);
+    writeFrameHeader(bytes, 0, { length: headers.length, type: FrameType.headers, flags: Flag.endHeaders, stream });
+    headers.copy(bytes, frameHeaderBytes);
+    const at = frameHeaderBytes + headers.length;
+    writeFrameHeader(bytes, at, { length: 5 + message.length, type: FrameType.data, flags: Flag.endStream, stream });
+    bytes[at + frameHeaderBytes] = 0;
+    bytes.writeUInt32BE(message.length, at + frameHeaderBytes + 1);
+    message.copy(bytes, at + frameHeaderBytes + 5);
+    if (this.#blocked.length > 0 || this.#sendWindow < message.length + 5) {
+      this.#blocked.push(bytes);
+      return;
+    }
+    this.#sendWindow -= message.length + 5;
+    this.#write(bytes);
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #write(bytes: Buffer): void {
+    this.#outgoing.push(bytes);
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    queueMicrotask(() => {
+      this.#flushScheduled = false;
+      const all = this.#outgoing.length === 1 ? this.#outgoing[0]! : Buffer.concat(this.#outgoing);
+      this.#outgoing = [];
+      this.#socket.write(all);
+    });
+  }
+
+  /** Literal headers without indexing: no state to keep, the same bytes every time. */
+  #headersOf(path: string): Buffer {
+    const known = this.#headers.get(path);
+    if (known !== undefined) return known;
+    const literal = (name: string, value: string): Buffer =>
+      Buffer.concat([
+        Buffer.from([0, name.length]),
+        Buffer.from(name),
+        Buffer.from([value.length]),
+        Buffer.from(value),
+      ]);
+    const built = Buffer.concat([
+      Buffer.from([0x83, 0x86]), // :method POST, :scheme http
+      literal(':path', path),
+      literal(':authority', this.#authority),
+      literal('content-type', 'application/grpc'),
+      literal('te', 'trailers'),
+    ]);
+    this.#headers.set(path, built);
+    return built;
+  }
+
+  #onData(chunk: Buffer): void {
+    let bytes = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    while (bytes.length >= frameHeaderBytes) {
+      const length = bytes.readUIntBE(0, 3);
+      if (bytes.length < frameHeaderBytes + length) break;
+      const stream = bytes.readUInt32BE(5) & windowMax;
+      this.#onFrame(bytes[3]!, bytes[4]!, stream, bytes.subarray(frameHeaderBytes, frameHeaderBytes + length));
+      bytes = bytes.subarray(frameHeaderBytes + length);
+    }
+    this.#pending = bytes.length === 0 ? bytes : Buffer.from(bytes);
+  }
+
+  #onFrame(type: number, flags: number, stream: number, payload: Buffer): void {
+    switch (type) {
+      case FrameType.data:
+        this.#onAnswer(stream, payload);
+        break;
+      case FrameType.headers:
+        if ((flags & Flag.endStream) !== 0) this.#onEnd(stream);
+        break;
+      case FrameType.rstStream:
+        this.#onEnd(stream);
+        break;
+      case FrameType.settings:
+        if ((flags & Flag.ack) === 0) this.#write(frame(FrameType.settings, Flag.ack, 0, Buffer.alloc(0)));
+        break;
+      case FrameType.ping:
+        if ((flags & Flag.ack) === 0) this.#write(frame(FrameType.ping, Flag.ack, 0, Buffer.from(payload)));
+        break;
+      case FrameType.windowUpdate:
+        if (stream === 0) this.#onWindow(payload.readUInt32BE(0) & windowMax);
+        break;
+      case FrameType.goAway:
+        throw new Error(`server ended the connection: ${payload.subarray(8).toString('latin1')}`);
+      default:
+        break;
+    }
+  }
+
+  #onAnswer(stream: number, payload: Buffer): void {
+    this.#received += payload.length;
+    if (this.#received > windowRefill) {
+      const update = Buffer.alloc(4);
+      update.writeUInt32BE(this.#received);
+      this.#received = 0;
+      this.#write(frame(FrameType.windowUpdate, 0, 0, update));
+    }
+    if (payload.length < 5 || this.#answered.has(stream)) return;
+    this.#answered.add(stream);
+    this.#calls.get(stream)?.(payload.subarray(5));
+  }
+
+  #onEnd(stream: number): void {
+    const call = this.#calls.get(stream);
+    this.#calls.delete(stream);
+    if (!this.#answered.delete(stream)) call?.(undefined);
+  }
+
+  #onWindow(increment: number): void {
+    this.#sendWindow += increment;
+    while (this.#blocked.length > 0 && this.#sendWindow >= this.#blocked[0]!.length) {
+      const bytes = this.#blocked.shift()!;
+      this.#sendWindow -= bytes.length;
+      this.#write(bytes);
+    }
+  }
+}
+
+function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
+  const bytes = Buffer.allocUnsafe(frameHeaderBytes + payload.length);
+  writeFrameHeader(bytes, 0, { length: payload.length, type, flags, stream });
+  payload.copy(bytes, frameHeaderBytes);
+  return bytes;
+}
+
+function writeFrameHeader(
+  bytes: Buffer,
+  at: number,
+  header: { length: number; type: number; flags: number; stream: number },
+): void {
+  bytes.writeUIntBE(header.length, at, 3);
+  bytes[at + 3] = header.type;
+  bytes[at + 4] = header.flags;
+  bytes.writeUInt32BE(header.stream, at + 5);
+}

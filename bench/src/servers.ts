@@ -1,0 +1,121 @@
+/** The rivals: kvd and etcd clusters on loopback, on the same disk, with the same settings. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
+
+export type Kind = 'kvd' | 'etcd';
+
+/** CPU seconds and resident bytes of all members together. */
+export interface Usage {
+  readonly cpuSeconds: number;
+  readonly residentBytes: number;
+}
+
+export interface Server {
+  readonly kind: Kind;
+  readonly version: string;
+  /** Client endpoints, the leader's first. */
+  readonly endpoints: readonly string[];
+  usage(): Usage;
+  stop(): Promise<void>;
+}
+
+/** The newest etcd there is: one installed under /opt, else the system's. Undefined when there is none. */
+export function findEtcd(): string | undefined {
+  for (const path of ['/opt/etcd/bin/etcd', '/usr/bin/etcd']) if (existsSync(path)) return path;
+  return undefined;
+}
+
+function programOf(kind: Kind): { command: string; args: string[]; version: string } {
+  if (kind === 'kvd') {
+    const program = join(root, 'packages', 'kvd', 'bin', 'kvd.js');
+    return { command: process.execPath, args: [program], version: firstLine(process.execPath, [program, '--version']) };
+  }
+  const etcd = findEtcd();
+  if (etcd === undefined) throw new Error('no etcd on this machine');
+  return { command: etcd, args: [], version: firstLine(etcd, ['--version']) };
+}
+
+function firstLine(command: string, args: readonly string[]): string {
+  return execFileSync(command, args, { encoding: 'utf8' }).split('\n')[0]!.trim();
+}
+
+/** Starts `size` members with data under `directory` (emptied first) and waits until all serve. */
+export async function startServer(kind: Kind, size: number, directory: string, basePort: number): Promise<Server> {
+  const { command, args, version } = programOf(kind);
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
+  const members = Array.from({ length: size }, (_, i) => ({
+    name: `m${i + 1}`,
+    client: `127.0.0.1:${basePort + 2 * i}`,
+    peer: `127.0.0.1:${basePort + 2 * i + 1}`,
+  }));
+  const cluster = members.map((member) => `${member.name}=http://${member.peer}`).join(',');
+  const children = members.map((member) => {
+    const log = openSync(join(directory, `${member.name}.log`), 'a');
+    const flags = [
+      ...['--name', member.name, '--data-dir', join(directory, member.name), '--log-level', 'error'],
+      ...['--listen-client-urls', `http://${member.client}`, '--advertise-client-urls', `http://${member.client}`],
+      ...['--listen-peer-urls', `http://${member.peer}`, '--initial-advertise-peer-urls', `http://${member.peer}`],
+      ...['--initial-cluster', cluster, '--quota-backend-bytes', String(8 * 1024 ** 3)],
+    ];
+    return spawn(command, [...args, ...flags], { stdio: ['ignore', log, log] });
+  });
+  await Promise.all(members.map((member) => serving(member.client)));
+  const endpoints = await leaderFirst(members.map((member) => member.client));
+  return { kind, version, endpoints, usage: () => usageOf(children), stop: () => stopAll(children) };
+}
+
+async function serving(endpoint: string): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const answer = await fetch(`http://${endpoint}/health`).catch(() => undefined);
+    if (answer?.ok === true) return;
+    if (Date.now() > deadline) throw new Error(`${endpoint} does not serve`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+async function leaderFirst(endpoints: readonly string[]): Promise<string[]> {
+  const leading = await Promise.all(
+    endpoints.map(async (endpoint) => {
+      const metrics = await (await fetch(`http://${endpoint}/metrics`)).text();
+      return /^etcd_server_is_leader 1$/m.test(metrics);
+    }),
+  );
+  return [...endpoints].sort((a, b) => Number(leading[endpoints.indexOf(b)]) - Number(leading[endpoints.indexOf(a)]));
+}
+
+/** Clock ticks per second of /proc/<pid>/stat. */
+const ticksPerSecond = 100;
+const pageBytes = 4096;
+
+function usageOf(children: readonly ChildProcess[]): Usage {
+  let ticks = 0;
+  let pages = 0;
+  for (const child of children) {
+    const fields = readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+    ticks += Number(fields[11]) + Number(fields[12]);
+    pages += Number(fields[21]);
+  }
+  return { cpuSeconds: ticks / ticksPerSecond, residentBytes: pages * pageBytes };
+}
+
+async function stopAll(children: readonly ChildProcess[]): Promise<void> {
+  await Promise.all(
+    children.map(
+      (child) =>
+        new Promise<void>((resolve) => {
+          if (child.exitCode !== null || child.signalCode !== null) {
+            resolve();
+            return;
+          }
+          child.once('exit', () => resolve());
+          child.kill('SIGKILL');
+        }),
+    ),
+  );
+}
