@@ -4,7 +4,9 @@ import {
   Compare,
   ConfState,
   DecodeError,
+  Entry,
   HashResponse,
+  Message,
   nestingMax,
   PutRequest,
   Reader,
@@ -122,7 +124,7 @@ describe('what is refused', () => {
   test.each([
     ['field number 0', '00 01'],
     ['field number 0 in two bytes', '82 00 00'],
-    ['a field number beyond 29 bits', '80 80 80 80 10 01'],
+    ['a field number beyond 29 bits', '88 80 80 80 10 01'],
     ['bytes longer than the message', '0a 05 61'],
     ['a length of 2^63', '0a ff ff ff ff ff ff ff ff 7f'],
     ['an unknown field longer than the message', 'fa 01 05 00'],
@@ -166,12 +168,19 @@ describe('what is refused', () => {
   });
 
   test('nesting beyond the limit, in messages and in groups, but not at it', () => {
-    expect(TxnRequest.decode(nestedTxn(nestingMax / 2)).success).toHaveLength(1);
-    expect(() => TxnRequest.decode(nestedTxn(nestingMax / 2 + 1))).toThrow('nested too deeply');
+    expect(() => Message.decode(nestedMessage(nestingMax))).not.toThrow();
+    expect(() => Message.decode(nestedMessage(nestingMax + 1))).toThrow('nested too deeply');
     const groups = (depth: number): Buffer => Buffer.concat([Buffer.alloc(depth, 0x0b), Buffer.alloc(depth, 0x0c)]);
     expect(() => PutRequest.decode(groups(nestingMax))).not.toThrow();
     expect(() => PutRequest.decode(groups(nestingMax + 1))).toThrow('nested too deeply');
     expect(() => PutRequest.decode(groups(1_000_000))).toThrow('nested too deeply');
+  });
+
+  test('not a wide message: only what is inside one another counts as nesting', () => {
+    const entries = Array.from({ length: 3 * nestingMax }, (_, index) => Entry.create({ index }));
+    expect(Message.decode(Message.encode(Message.create({ entries }))).entries).toEqual(entries);
+    const groups = Buffer.alloc(6 * nestingMax, Buffer.from([0x0b, 0x0c]));
+    expect(() => PutRequest.decode(groups)).not.toThrow();
   });
 
   test('the error says where and not what', () => {
@@ -190,13 +199,11 @@ function varint(value: bigint): Buffer {
   }
 }
 
-/** A transaction in a transaction …, `depth` times; each level is two messages. */
-function nestedTxn(depth: number): Buffer {
-  let inner = TxnRequest.create();
-  for (let i = 0; i < depth; i++) {
-    inner = TxnRequest.create({ success: [RequestOp.create({ requestTxn: inner })] });
-  }
-  return TxnRequest.encode(inner);
+/** A message in a message …, `depth` of them inside the outermost. */
+function nestedMessage(depth: number): Buffer {
+  let message = Message.create();
+  for (let i = 0; i < depth; i++) message = Message.create({ responses: [message] });
+  return Message.encode(message);
 }
 
 describe('any bytes', () => {
