@@ -1,13 +1,14 @@
 #!/usr/bin/env node
 /**
  * Writes packages/proto/src/gen from proto/*.proto: `npm run gen`. With --check writes nothing and fails when what is
- * committed differs from what would be written. protobufjs parses; everything else is here and in emit.mjs.
+ * committed differs from what would be written. protobufjs parses; the templates are in emit-messages.mjs and emit-services.mjs.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import protobuf from 'protobufjs';
-import { emitMessages, emitServices } from './emit.mjs';
+import { emitMessages } from './emit-messages.mjs';
+import { emitServices } from './emit-services.mjs';
 
 // Imports come before importers. `out` is the file in src/gen, which holds one protobuf package.
 const sources = [

@@ -187,13 +187,11 @@ export {
   type DeleteRangeParts,
   encodeDeleteRangeResponse,
   encodeEvent,
-  encodeHeaderPrefix,
   encodeHeaderResponse,
   encodePutResponse,
   encodeRangeResponse,
   encodeTxnResponse,
   encodeWatchResponse,
-  type HeaderPrefix,
   type OpParts,
   type PutParts,
   type RangeParts,
@@ -201,6 +199,7 @@ export {
   type WatchParts,
   type WithHeader,
 } from './splice.ts';
+export { encodeHeaderPrefix, type HeaderPrefix } from './splice-pieces.ts';
 export { formatRpcError, goStatusName, Status, type StatusCode, type StatusName } from './status.ts';
 export { emptyBytes, sizeBigint, sizeDelimited, sizeInt32, sizeInt64, sizeString, sizeUint32 } from './wire.ts';
 export { Writer } from './writer.ts';

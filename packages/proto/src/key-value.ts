@@ -6,7 +6,8 @@
  * stop at the field they want and throw DecodeError on bytes that are not a message at all.
  */
 import { Reader } from './reader.ts';
-import { emptyBytes, sizeBigint, sizeDelimited, sizeInt64 } from './wire.ts';
+import { sizeId, sizeNumber, writeId, writeNumber } from './splice-pieces.ts';
+import { emptyBytes, sizeDelimited } from './wire.ts';
 import { Writer } from './writer.ts';
 
 const tags = { key: 10, createRevision: 16, modRevision: 24, version: 32, value: 42, lease: 48 } as const;
@@ -34,13 +35,9 @@ export function encodeKeyValue(kv: KeyValueFields): Buffer {
 /** The number of bytes {@link writeKeyValue} writes: for records that have something before or behind the KeyValue. */
 export function sizeKeyValue(kv: KeyValueFields): number {
   const { key, createRevision, modRevision, version, value, lease } = kv;
-  let size = 0;
+  let size = sizeNumber(createRevision) + sizeNumber(modRevision) + sizeNumber(version) + sizeId(lease);
   if (key.length !== 0) size += 1 + sizeDelimited(key.length);
-  if (createRevision !== 0) size += 1 + sizeInt64(createRevision);
-  if (modRevision !== 0) size += 1 + sizeInt64(modRevision);
-  if (version !== 0) size += 1 + sizeInt64(version);
   if (value.length !== 0) size += 1 + sizeDelimited(value.length);
-  if (lease !== 0n) size += 1 + sizeBigint(lease);
   return size;
 }
 
@@ -58,10 +55,7 @@ export function writeKeyValue(kv: KeyValueFields, writer: Writer): void {
     writer.byte(tags.value);
     writer.bytes(value);
   }
-  if (lease !== 0n) {
-    writer.byte(tags.lease);
-    writer.bigint(lease);
-  }
+  writeId(writer, tags.lease, lease);
 }
 
 /** The key, one byte per character. */
@@ -107,12 +101,6 @@ export function keyValueWithoutValue(bytes: Buffer): Buffer {
   bytes.copy(rest, 0, 0, before);
   bytes.copy(rest, before, after);
   return rest;
-}
-
-function writeNumber(writer: Writer, tag: number, value: number): void {
-  if (value === 0) return;
-  writer.byte(tag);
-  writer.int64(value);
 }
 
 /** A reader at the value of the field with `wanted` as its tag, or undefined when the message has none. */

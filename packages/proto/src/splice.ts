@@ -4,16 +4,21 @@
  * is byte for byte what the plain codecs write.
  */
 import { unreachable } from '@quorate/base';
-import { emptyBytes, sizeBigint, sizeDelimited, sizeInt64, sizeString, sizeUint32 } from './wire.ts';
+import {
+  type HeaderPrefix,
+  noPrefix,
+  sizeHeader,
+  sizeId,
+  sizeMessages,
+  sizeNumber,
+  writeFlag,
+  writeHeader,
+  writeId,
+  writeMessages,
+  writeNumber,
+} from './splice-pieces.ts';
+import { sizeDelimited, sizeString, sizeUint32 } from './wire.ts';
 import { Writer } from './writer.ts';
-
-/** The parts of a response header that stay the same between elections, encoded; see {@link encodeHeaderPrefix}. */
-export interface HeaderPrefix {
-  /** Fields 1 and 2: cluster id and member id. The revision, field 3, comes between. */
-  readonly ids: Buffer;
-  /** Field 4: the raft term. */
-  readonly term: Buffer;
-}
 
 /** A range's part of an answer. `kvs` are encoded KeyValues. */
 export interface RangeParts {
@@ -67,28 +72,8 @@ export interface WithHeader {
   readonly headerPrefix: HeaderPrefix;
 }
 
-// Operations inside a transaction answer with a header that holds only the revision (etcd server/etcdserver/txn).
-const noPrefix: HeaderPrefix = { ids: emptyBytes, term: emptyBytes };
-
 // Fields of ResponseOp, all messages.
 const opTags = { range: 10, put: 18, deleteRange: 26, txn: 34 } as const;
-
-/** Encodes what rarely changes of a header, to be kept until the term does. */
-export function encodeHeaderPrefix(header: {
-  readonly clusterId: bigint;
-  readonly memberId: bigint;
-  readonly raftTerm: number;
-}): HeaderPrefix {
-  const { clusterId, memberId, raftTerm } = header;
-  const ids = new Writer(
-    (clusterId === 0n ? 0 : 1 + sizeBigint(clusterId)) + (memberId === 0n ? 0 : 1 + sizeBigint(memberId)),
-  );
-  writeBigint(ids, 8, clusterId);
-  writeBigint(ids, 16, memberId);
-  const term = new Writer(sizeNumber(raftTerm));
-  writeNumber(term, 32, raftTerm);
-  return { ids: ids.finish(), term: term.finish() };
-}
 
 /** A response that holds a header and nothing else: CompactionResponse and many more. Revision 0 is left out. */
 export function encodeHeaderResponse(parts: WithHeader & { readonly revision: number }): Buffer {
@@ -129,13 +114,12 @@ export function encodeTxnResponse(parts: WithHeader & TxnParts): Buffer {
 /** The bytes of a WatchResponse. */
 export function encodeWatchResponse(parts: WithHeader & WatchParts): Buffer {
   const { headerPrefix, revision, watchId, created, canceled, compactRevision, cancelReason, fragment, events } = parts;
-  let size = sizeHeader(headerPrefix, revision) + sizeNumber(compactRevision) + sizeMessages(events);
-  if (watchId !== 0n) size += 1 + sizeBigint(watchId);
+  let size = sizeHeader(headerPrefix, revision) + sizeId(watchId) + sizeNumber(compactRevision) + sizeMessages(events);
   if (cancelReason !== '') size += 1 + sizeString(cancelReason);
   size += (created ? 2 : 0) + (canceled ? 2 : 0) + (fragment ? 2 : 0);
   const writer = new Writer(size);
   writeHeader(writer, headerPrefix, revision);
-  writeBigint(writer, 16, watchId);
+  writeId(writer, 16, watchId);
   writeFlag(writer, 24, created);
   writeFlag(writer, 32, canceled);
   writeNumber(writer, 40, compactRevision);
@@ -163,24 +147,6 @@ export function encodeEvent(type: number, kv: Buffer, prevKv: Buffer | undefined
     writer.bytes(prevKv);
   }
   return writer.finish();
-}
-
-// ---- header: field 1 of every response, present even when empty
-
-function sizeHeaderBody(prefix: HeaderPrefix, revision: number): number {
-  return prefix.ids.length + sizeNumber(revision) + prefix.term.length;
-}
-
-function sizeHeader(prefix: HeaderPrefix, revision: number): number {
-  return 1 + sizeDelimited(sizeHeaderBody(prefix, revision));
-}
-
-function writeHeader(writer: Writer, prefix: HeaderPrefix, revision: number): void {
-  writer.byte(10);
-  writer.uint32(sizeHeaderBody(prefix, revision));
-  writer.raw(prefix.ids);
-  writeNumber(writer, 24, revision);
-  writer.raw(prefix.term);
 }
 
 // ---- the four operations
@@ -272,42 +238,5 @@ function writeOp(writer: Writer, op: OpParts, size: number): void {
       break;
     default:
       unreachable(op);
-  }
-}
-
-// ---- fields with a one-byte tag, left out at their default
-
-function sizeNumber(value: number): number {
-  return value === 0 ? 0 : 1 + sizeInt64(value);
-}
-
-function writeNumber(writer: Writer, tag: number, value: number): void {
-  if (value === 0) return;
-  writer.byte(tag);
-  writer.int64(value);
-}
-
-function writeBigint(writer: Writer, tag: number, value: bigint): void {
-  if (value === 0n) return;
-  writer.byte(tag);
-  writer.bigint(value);
-}
-
-function writeFlag(writer: Writer, tag: number, value: boolean): void {
-  if (!value) return;
-  writer.byte(tag);
-  writer.byte(1);
-}
-
-function sizeMessages(messages: readonly Buffer[]): number {
-  let size = 0;
-  for (const message of messages) size += 1 + sizeDelimited(message.length);
-  return size;
-}
-
-function writeMessages(writer: Writer, tag: number, messages: readonly Buffer[]): void {
-  for (const message of messages) {
-    writer.byte(tag);
-    writer.bytes(message);
   }
 }
