@@ -4,8 +4,13 @@ import { expect, test } from 'vitest';
 
 const generator = fileURLToPath(new URL('../../packages/proto/scripts/generate.mjs', import.meta.url));
 
-test('the committed codecs are what the generator makes of the .proto files', () => {
-  const { status, stderr } = spawnSync(process.execPath, [generator, '--check'], { encoding: 'utf8', timeout: 60_000 });
+const timeoutMs = 60_000;
+
+test('the committed codecs are what the generator makes of the .proto files', { timeout: timeoutMs }, () => {
+  const { status, stderr } = spawnSync(process.execPath, [generator, '--check'], {
+    encoding: 'utf8',
+    timeout: timeoutMs,
+  });
   expect(stderr).toBe('');
   expect(status).toBe(0);
 });
