@@ -86,6 +86,11 @@ export function decode(rows: readonly Buffer[]): KeyValue[] {
   return rows.map((row) => KeyValue.decode(row));
 }
 
+/** Rows in a form that compares fast. */
+export function text(rows: readonly Buffer[]): string {
+  return rows.map((row) => row.toString('latin1')).join('|');
+}
+
 /** Crash points that throw when the armed one is hit for the n-th time. */
 export class ArmedCrash implements CrashPoints {
   #name: CrashPointName | undefined;
