@@ -1,0 +1,143 @@
+/**
+ * From flag values to what the daemon runs with, refused in etcd's words where etcd refuses. What only matters to a member
+ * without data, the founding cluster, is checked in founding.ts when it turns out to be one.
+ */
+
+import type { KeepaliveOptions } from '@quorate/rpc';
+import { type MemberConfig, memberDefaults } from '@quorate/server';
+import type { FlagValues, LogLevel } from './flags/flag-table.ts';
+import type { ParsedFlags } from './flags/parse.ts';
+import type { HostUrl } from './flags/urls.ts';
+import { ConfigError, clusterOf, parseInitialCluster } from './initial-cluster.ts';
+
+/** Everything the daemon is told. */
+export interface DaemonConfig {
+  readonly member: MemberConfig;
+  readonly dataDir: string;
+  /** Undefined: inside the data directory. */
+  readonly walDir: string | undefined;
+  readonly initialClusterState: 'new' | 'existing';
+  readonly advertisePeerUrls: readonly string[];
+  readonly listenPeerUrls: readonly HostUrl[];
+  readonly listenClientUrls: readonly HostUrl[];
+  readonly listenMetricsUrls: readonly HostUrl[];
+  readonly maxConcurrentStreams: number;
+  readonly keepalive: KeepaliveOptions;
+  readonly hasCallTimes: boolean;
+}
+
+/** How the log looks; needed before the rest can be judged. */
+export interface LogConfig {
+  readonly level: LogLevel;
+  readonly format: 'json' | 'console';
+  readonly outputs: readonly string[];
+}
+
+/** Longest election time-out, as in etcd. */
+const electionMsMax = 50_000;
+
+export function logConfigOf({ values }: ParsedFlags): LogConfig {
+  return { level: values.logLevel, format: values.logFormat, outputs: values.logOutputs };
+}
+
+/** Throws ConfigError. */
+export function daemonConfigOf({ values, given }: ParsedFlags): DaemonConfig {
+  checkUrls(values);
+  checkTimes(values);
+  if (given.has('listenClientUrls') && !given.has('advertiseClientUrls')) {
+    throw new ConfigError('--advertise-client-urls is required when --listen-client-urls is set explicitly');
+  }
+  return {
+    member: memberConfigOf(values),
+    dataDir: values.dataDir === '' ? `${values.name}.kvd` : values.dataDir,
+    walDir: values.walDir === '' ? undefined : values.walDir,
+    initialClusterState: values.initialClusterState,
+    advertisePeerUrls: values.initialAdvertisePeerUrls.map((url) => url.text),
+    listenPeerUrls: values.listenPeerUrls,
+    listenClientUrls: values.listenClientUrls,
+    listenMetricsUrls: values.listenMetricsUrls,
+    maxConcurrentStreams: values.maxConcurrentStreams === 0 ? 0xffff_ffff : values.maxConcurrentStreams,
+    keepalive: {
+      minTimeMs: values.grpcKeepaliveMinTime,
+      intervalMs: values.grpcKeepaliveTimeout === 0 ? 0 : values.grpcKeepaliveInterval,
+      timeoutMs: values.grpcKeepaliveTimeout,
+    },
+    hasCallTimes: values.metrics === 'extensive',
+  };
+}
+
+function memberConfigOf(values: FlagValues): MemberConfig {
+  const cluster =
+    values.initialCluster === '' ? clusterOf(values.name, values.initialAdvertisePeerUrls) : values.initialCluster;
+  return {
+    ...memberDefaults,
+    name: values.name,
+    initialCluster: parseInitialCluster(cluster),
+    initialClusterToken: values.initialClusterToken,
+    advertiseClientUrls: values.advertiseClientUrls.map((url) => url.text),
+    heartbeatMs: values.heartbeatInterval,
+    electionMs: values.electionTimeout,
+    preVote: values.preVote,
+    initialElectionTickAdvance: values.initialElectionTickAdvance,
+    quotaBackendBytes: values.quotaBackendBytes,
+    maxTxnOps: values.maxTxnOps,
+    maxRequestBytes: values.maxRequestBytes,
+    warningApplyMs: values.warningApplyDuration,
+    // etcd takes 0 for the default in these.
+    snapshotCount: values.snapshotCount || memberDefaults.snapshotCount,
+    snapshotCatchUpEntries: values.snapshotCatchupEntries || memberDefaults.snapshotCatchUpEntries,
+    backendBatchIntervalMs: values.backendBatchInterval || memberDefaults.backendBatchIntervalMs,
+    backendBatchLimit: values.backendBatchLimit || memberDefaults.backendBatchLimit,
+    compactionBatchLimit: values.compactionBatchLimit || memberDefaults.compactionBatchLimit,
+    compactionSleepMs: values.compactionSleepInterval || memberDefaults.compactionSleepMs,
+  };
+}
+
+function checkUrls(values: FlagValues): void {
+  for (const url of [...values.listenPeerUrls, ...values.listenClientUrls, ...values.listenMetricsUrls]) {
+    if (!isAddress(url.host)) throw new ConfigError(`expected IP in URL for binding (${url.text})`);
+  }
+  checkAdvertised('initial-advertise-peer-urls', values.initialAdvertisePeerUrls);
+  checkAdvertised('advertise-client-urls', values.advertiseClientUrls);
+}
+
+function checkAdvertised(flag: string, urls: readonly HostUrl[]): void {
+  const all = urls.map((url) => url.text).join(',');
+  for (const url of urls) {
+    if (url.host !== '') continue;
+    throw new ConfigError(`--${flag} "${all}" must be "host:port" (unexpected empty host (${url.text}))`);
+  }
+}
+
+/** What may be listened on without asking a name server. */
+function isAddress(host: string): boolean {
+  return host === 'localhost' || /^\d{1,3}(?:\.\d{1,3}){3}$/.test(host) || /^[0-9a-fA-F:]*:[0-9a-fA-F:.]*$/.test(host);
+}
+
+function checkTimes(values: FlagValues): void {
+  const { heartbeatInterval, electionTimeout } = values;
+  if (heartbeatInterval === 0) throw new ConfigError('--heartbeat-interval must be >0 (set to 0ms)');
+  if (electionTimeout === 0) throw new ConfigError('--election-timeout must be >0 (set to 0ms)');
+  if (5 * heartbeatInterval > electionTimeout) {
+    throw new ConfigError(
+      `--election-timeout[${electionTimeout}ms] should be at least as 5 times as ` +
+        `--heartbeat-interval[${heartbeatInterval}ms]`,
+    );
+  }
+  if (electionTimeout > electionMsMax) {
+    throw new ConfigError(
+      `--election-timeout[${electionTimeout}ms] is too long, and should be set less than ${electionMsMax}ms`,
+    );
+  }
+  const durations = {
+    'backend-batch-interval': values.backendBatchInterval,
+    'grpc-keepalive-min-time': values.grpcKeepaliveMinTime,
+    'grpc-keepalive-interval': values.grpcKeepaliveInterval,
+    'grpc-keepalive-timeout': values.grpcKeepaliveTimeout,
+    'warning-apply-duration': values.warningApplyDuration,
+    'compaction-sleep-interval': values.compactionSleepInterval,
+  };
+  for (const [flag, ms] of Object.entries(durations)) {
+    if (ms < 0) throw new ConfigError(`--${flag} must not be negative (set to ${ms}ms)`);
+  }
+}

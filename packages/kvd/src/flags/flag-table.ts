@@ -1,0 +1,206 @@
+/**
+ * Every flag of kvd in one table: its value's type, default and help. Names, meanings and defaults are etcd 3.6's where etcd has
+ * the flag; a flag that is listed works. The name on the command line is the field's name with dashes (`--data-dir`), the
+ * environment variable is in capitals behind `KVD_` (`KVD_DATA_DIR`).
+ */
+import { FlagValueError, parseBool, parseDurationMs, parseInt64, parseUint } from './go-values.ts';
+import { type HostUrl, parseUrls } from './urls.ts';
+
+/** All flags with their values; times in milliseconds. */
+export interface FlagValues {
+  readonly name: string;
+  readonly dataDir: string;
+  readonly walDir: string;
+  readonly snapshotCount: number;
+  readonly snapshotCatchupEntries: number;
+  readonly heartbeatInterval: number;
+  readonly electionTimeout: number;
+  readonly initialElectionTickAdvance: boolean;
+  readonly listenPeerUrls: readonly HostUrl[];
+  readonly listenClientUrls: readonly HostUrl[];
+  readonly quotaBackendBytes: number;
+  readonly backendBatchInterval: number;
+  readonly backendBatchLimit: number;
+  readonly maxTxnOps: number;
+  readonly maxRequestBytes: number;
+  readonly maxConcurrentStreams: number;
+  readonly grpcKeepaliveMinTime: number;
+  readonly grpcKeepaliveInterval: number;
+  readonly grpcKeepaliveTimeout: number;
+  readonly initialAdvertisePeerUrls: readonly HostUrl[];
+  readonly initialCluster: string;
+  readonly initialClusterState: 'new' | 'existing';
+  readonly initialClusterToken: string;
+  readonly advertiseClientUrls: readonly HostUrl[];
+  readonly preVote: boolean;
+  readonly metrics: 'basic' | 'extensive';
+  readonly listenMetricsUrls: readonly HostUrl[];
+  readonly logLevel: LogLevel;
+  readonly logFormat: 'json' | 'console';
+  readonly logOutputs: readonly string[];
+  readonly warningApplyDuration: number;
+  readonly compactionBatchLimit: number;
+  readonly compactionSleepInterval: number;
+}
+
+/** From the most to the least that is written. */
+export const logLevels = ['debug', 'info', 'warn', 'error', 'panic', 'fatal'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+export interface FlagSpec<T> {
+  readonly group: 'Member' | 'Clustering' | 'Monitoring' | 'Logging' | 'Tuning';
+  /** A sentence or two. */
+  readonly help: string;
+  /** As it would be written on the command line. */
+  readonly default: string;
+  readonly parse: (text: string) => T;
+  /** May stand alone, meaning true. */
+  readonly isBoolean?: boolean;
+  /** A config file may give a number of nanoseconds. */
+  readonly isDuration?: boolean;
+}
+
+export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValues[Name]> } = {
+  name: text('Member', 'default', 'Human-readable name for this member.'),
+  dataDir: text('Member', '', 'Path to the data directory; <name>.kvd when empty.'),
+  walDir: text(
+    'Member',
+    '',
+    'Path to a directory for the write-ahead log alone; inside the data directory when empty.',
+  ),
+  snapshotCount: uint('Member', 10_000, 'Number of applied entries between two compactions of the raft log.'),
+  snapshotCatchupEntries: uint('Member', 5_000, 'Number of entries kept behind a compaction for slow followers.'),
+  heartbeatInterval: uint('Member', 100, 'Time (in milliseconds) of a heartbeat interval.'),
+  electionTimeout: uint('Member', 1_000, 'Time (in milliseconds) for an election to time out.'),
+  initialElectionTickAdvance: bool('Member', true, 'Whether to start just before the first election at boot.'),
+  listenPeerUrls: urls('Member', 'http://localhost:2380', 'List of URLs to listen on for peer traffic.'),
+  listenClientUrls: urls('Member', 'http://localhost:2379', 'List of URLs to listen on for clients, gRPC and HTTP.'),
+  quotaBackendBytes: {
+    group: 'Member',
+    help: 'Bytes the store may use before an alarm makes the cluster refuse writes. 0 means 2 GiB, negative no limit.',
+    default: '0',
+    parse: parseInt64,
+  },
+  backendBatchInterval: duration('Member', '100ms', 'Longest time before staged changes are committed to the store.'),
+  backendBatchLimit: uint('Member', 10_000, 'Most staged changes before they are committed to the store.'),
+  maxTxnOps: uint('Member', 128, 'Most operations in a transaction.'),
+  maxRequestBytes: uint('Member', 1_572_864, 'Largest client request in bytes.'),
+  maxConcurrentStreams: {
+    group: 'Member',
+    help: 'Most streams a client may have open at a time on one connection.',
+    default: '4294967295',
+    parse: (value) => parseUint(value, 0xffff_ffff),
+  },
+  grpcKeepaliveMinTime: duration('Member', '5s', 'Shortest interval at which clients may ping.'),
+  grpcKeepaliveInterval: duration('Member', '2h', 'Interval at which the server pings clients (0 to disable).'),
+  grpcKeepaliveTimeout: duration(
+    'Member',
+    '20s',
+    'How long a ping may stay unanswered before the connection is closed.',
+  ),
+  initialAdvertisePeerUrls: urls(
+    'Clustering',
+    'http://localhost:2380',
+    "List of this member's peer URLs to advertise to the rest of the cluster.",
+  ),
+  initialCluster: text(
+    'Clustering',
+    '',
+    'Founding members as name=url,…; when empty, this member alone: <name>=<initial-advertise-peer-urls>.',
+  ),
+  initialClusterState: choice(
+    'Clustering',
+    ['new', 'existing'],
+    "'new' to found a cluster, 'existing' to join one. Ignored once the member has data.",
+  ),
+  initialClusterToken: text('Clustering', 'etcd-cluster', 'Token that tells clusters of the same addresses apart.'),
+  advertiseClientUrls: urls(
+    'Clustering',
+    'http://localhost:2379',
+    "List of this member's client URLs to tell clients; required with --listen-client-urls.",
+  ),
+  preVote: bool('Clustering', true, 'Whether to ask before an election, so that a returning member disturbs nobody.'),
+  metrics: choice(
+    'Monitoring',
+    ['basic', 'extensive'],
+    "Detail of exported metrics; 'extensive' adds a histogram of the time of every call.",
+  ),
+  listenMetricsUrls: urls('Monitoring', '', 'List of URLs that serve /metrics, /health, /livez and /readyz as well.'),
+  logLevel: choice(
+    'Logging',
+    logLevels,
+    'Least level that is written: debug, info, warn, error, panic or fatal.',
+    'info',
+  ),
+  logFormat: choice('Logging', ['json', 'console'], 'How log lines look.'),
+  logOutputs: {
+    group: 'Logging',
+    help: "Where the log goes: 'stdout', 'stderr', or paths of files, separated by commas. 'default' is stderr.",
+    default: 'default',
+    parse: parseOutputs,
+  },
+  warningApplyDuration: duration('Tuning', '100ms', 'Applying entries for longer than this is logged as a warning.'),
+  compactionBatchLimit: uint('Tuning', 1_000, 'Most revisions removed in one slice of a compaction.'),
+  compactionSleepInterval: duration('Tuning', '10ms', 'Pause between two slices of a compaction.'),
+};
+
+/** Names of etcd 3.5 that still work, with a warning. */
+export const oldNames: Readonly<Record<string, keyof FlagValues>> = {
+  'experimental-snapshot-catchup-entries': 'snapshotCatchupEntries',
+  'experimental-warning-apply-duration': 'warningApplyDuration',
+  'experimental-compaction-batch-limit': 'compactionBatchLimit',
+  'experimental-compaction-sleep-interval': 'compactionSleepInterval',
+};
+
+/** `data-dir` of `dataDir`. */
+export function flagName(field: string): string {
+  return field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** `KVD_DATA_DIR` of `data-dir`. */
+export function environmentName(flag: string): string {
+  return `KVD_${flag.toUpperCase().replaceAll('-', '_')}`;
+}
+
+type Group = FlagSpec<unknown>['group'];
+
+function text(group: Group, value: string, help: string): FlagSpec<string> {
+  return { group, help, default: value, parse: (given) => given };
+}
+
+function uint(group: Group, value: number, help: string): FlagSpec<number> {
+  return { group, help, default: String(value), parse: (given) => parseUint(given) };
+}
+
+function bool(group: Group, value: boolean, help: string): FlagSpec<boolean> {
+  return { group, help, default: String(value), parse: parseBool, isBoolean: true };
+}
+
+function duration(group: Group, value: string, help: string): FlagSpec<number> {
+  return { group, help, default: value, parse: parseDurationMs, isDuration: true };
+}
+
+function urls(group: Group, value: string, help: string): FlagSpec<readonly HostUrl[]> {
+  return { group, help, default: value, parse: parseUrls };
+}
+
+/** The first choice is the default unless another is named. */
+function choice<const T extends string>(group: Group, choices: readonly T[], help: string, value?: T): FlagSpec<T> {
+  return {
+    group,
+    help,
+    default: value ?? choices[0] ?? '',
+    parse: (given) => {
+      const chosen = choices.find((one) => one === given);
+      if (chosen === undefined) throw new FlagValueError('invalid value');
+      return chosen;
+    },
+  };
+}
+
+function parseOutputs(given: string): readonly string[] {
+  const outputs = given.split(',').map((output) => (output === 'default' ? 'stderr' : output));
+  if (outputs.includes('')) throw new FlagValueError('invalid value');
+  if (outputs.includes('systemd/journal')) throw new FlagValueError('systemd/journal is not supported, use stderr');
+  return [...new Set(outputs)];
+}
