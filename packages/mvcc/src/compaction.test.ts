@@ -121,6 +121,15 @@ describe('asking for compaction', () => {
     expect(() => f.store.compact(2)).toThrow('compaction inside a write transaction');
   });
 
+  test('is over when its end is on record: the next start finds nothing to do', async () => {
+    const f = await Fixture.open();
+    for (let i = 0; i < 5; i++) f.put('a');
+    await compactAndWait(f, 4);
+    await f.crash();
+    expect(f.clock.step()).toBe(false);
+    expect(f.store.compactRevision).toBe(4);
+  });
+
   test('several at once are done one after another', async () => {
     const f = await Fixture.open({ compaction: { batchLimit: 1 } });
     for (let i = 0; i < 6; i++) f.put('a', String(i));

@@ -82,6 +82,20 @@ describe('the hash of the history', () => {
     expect(f.fatals).toEqual([]);
   });
 
+  test('a compaction requested between two of its slices waits for it', async () => {
+    const f = await Fixture.open({ compaction: { batchLimit: 10_000 } });
+    for (let i = 0; i < 1500; i++) f.put(`k${i % 10}`, String(i));
+    const expected = await f.clock.settle(f.store.hashKv(0));
+    const hashing = f.store.hashKv(0);
+    const compacting = f.store.compact(1400).done;
+    const finished: string[] = [];
+    await f.clock.settle(
+      Promise.all([hashing.then(() => finished.push('hash')), compacting.then(() => finished.push('compaction'))]),
+    );
+    expect(await hashing).toEqual(expected);
+    expect(finished).toEqual(['hash', 'compaction']);
+  });
+
   test('revision 0 and negative ones mean the current revision', async () => {
     const f = await history();
     const current = await f.clock.settle(f.store.hashKv(8));
