@@ -1,0 +1,63 @@
+import { buckets } from '@quorate/backend';
+import { CorruptionError, FatalError } from '@quorate/base';
+import { ConfState } from '@quorate/proto';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { ConsistentIndex, readConsistentIndex } from './consistent-index.ts';
+import { TestBackend } from './testing/test-backend.ts';
+
+const large = 2 ** 52;
+
+test('a store nothing was applied to stands at 0', () => {
+  expect(readConsistentIndex(new TestBackend())).toEqual({ index: 0, term: 0, confState: ConfState.create() });
+});
+
+test('what was staged last is what a store, or a view of it, says', async () => {
+  const backend = new TestBackend();
+  const index = new ConsistentIndex(backend);
+  index.moveTo({ index: 1, term: 3 });
+  index.setConfState(ConfState.create({ voters: [1n, 2n ** 64n - 1n], learners: [3n] }));
+  index.moveTo({ index: 2, term: 4 });
+  const stands = { index: 2, term: 4, confState: ConfState.create({ voters: [1n, 2n ** 64n - 1n], learners: [3n] }) };
+  expect(readConsistentIndex(backend)).toEqual(stands);
+  expect(readConsistentIndex(await backend.openView())).toEqual(stands);
+  const reopened = new ConsistentIndex(backend);
+  expect({ index: reopened.index, term: reopened.term, confState: reopened.confState }).toEqual(stands);
+});
+
+test('indices and terms of any size come back', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: large }), fc.integer({ min: 1, max: large }), (index, term) => {
+      const backend = new TestBackend();
+      const row = Buffer.alloc(16);
+      row.writeBigUInt64BE(BigInt(index - 1), 0);
+      row.writeBigUInt64BE(BigInt(term), 8);
+      backend.put(buckets.meta, 'consistent_index', row);
+      new ConsistentIndex(backend).moveTo({ index, term });
+      expect(readConsistentIndex(backend)).toMatchObject({ index, term });
+    }),
+  );
+});
+
+test.each([
+  ['skips an entry', { index: 3, term: 1 }],
+  ['stays', { index: 1, term: 1 }],
+  ['goes back', { index: 0, term: 1 }],
+  ['goes back in term', { index: 2, term: 0 }],
+])('an index that %s is an error, and nothing is staged', (_name, to) => {
+  const backend = new TestBackend();
+  const index = new ConsistentIndex(backend);
+  index.moveTo({ index: 1, term: 1 });
+  expect(() => index.moveTo(to)).toThrow(FatalError);
+  expect(readConsistentIndex(backend)).toMatchObject({ index: 1, term: 1 });
+});
+
+test.each([
+  ['too short', Buffer.alloc(15)],
+  ['too long', Buffer.alloc(17)],
+  ['beyond what can be counted', Buffer.alloc(16, 0xff)],
+])('a stored index that is %s is corruption', (_name, row) => {
+  const backend = new TestBackend();
+  backend.put(buckets.meta, 'consistent_index', row);
+  expect(() => readConsistentIndex(backend)).toThrow(CorruptionError);
+});

@@ -1,0 +1,144 @@
+/** Dying anywhere, and being one of several: what is on disk is always the result of a whole prefix of the log. */
+import { type CrashPoints, SimulatedCrash } from '@quorate/base';
+import type { Entry } from '@quorate/proto';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { knownLeases } from './testing/arbitraries.ts';
+import { logs } from './testing/logs.ts';
+import { Machine, type MachineOptions } from './testing/machine.ts';
+import { TestBackend } from './testing/test-backend.ts';
+
+const open = (options: MachineOptions): Promise<Machine> => Machine.open({ leases: knownLeases, ...options });
+
+/** The state after each prefix of the log, from the empty one on. */
+async function statesOf(log: readonly Entry[]): Promise<string[]> {
+  const machine = await open({});
+  const states = [machine.describe()];
+  for (const entry of log) {
+    machine.loop.apply([entry]);
+    states.push(machine.describe());
+  }
+  return states;
+}
+
+/**
+ * Counts what a member does to its disk and the crash points it passes, and dies at one of them. Before each it may commit
+ * everything the backend has by then, as a commit that had to wait its turn would.
+ */
+class Fate implements CrashPoints {
+  readonly #backend: TestBackend;
+  readonly #diesAt: number;
+  readonly #commitsAt: (moment: number) => boolean;
+  moments = 0;
+
+  constructor(backend: TestBackend, diesAt: number, commitsAt: (moment: number) => boolean) {
+    this.#backend = backend;
+    this.#diesAt = diesAt;
+    this.#commitsAt = commitsAt;
+  }
+
+  hit(): void {
+    this.#moment();
+    // Between two rows of one entry nobody else runs, so a commit can only come at the points.
+    if (this.#commitsAt(this.moments)) this.#backend.commit();
+  }
+
+  watch(): void {
+    this.#backend.beforeOperation = () => this.#moment();
+  }
+
+  #moment(): void {
+    this.moments++;
+    if (this.moments === this.#diesAt) {
+      this.#backend.beforeOperation = () => {};
+      throw new SimulatedCrash('somewhere');
+    }
+  }
+}
+
+/** Applies the log until death, entries in batches of `batch`, compaction running between them. Returns the moments lived. */
+async function live(log: readonly Entry[], backend: TestBackend, fate: Fate, batch: number): Promise<void> {
+  const machine = await open({ backend, crash: fate });
+  fate.watch();
+  try {
+    for (let at = 0; at < log.length; at += batch) {
+      machine.loop.apply(log.slice(at, at + batch));
+      machine.settle();
+      // Background work reports what it met instead of throwing it at anybody.
+      if (machine.fatals.length > 0) throw machine.fatals[0];
+    }
+  } catch (error) {
+    if (!isCrash(error)) throw error;
+  }
+  backend.beforeOperation = () => {};
+}
+
+/** A crash inside the store comes wrapped in what the loop makes of any error there. */
+function isCrash(error: unknown): boolean {
+  return error instanceof SimulatedCrash || (error instanceof Error && error.cause instanceof SimulatedCrash);
+}
+
+test('B01: after dying at any operation, the state is the log up to its index, and the rest leads to the same end', async () => {
+  let deaths = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      logs(6),
+      fc.integer({ min: 1, max: 3 }),
+      fc.integer({ min: 1, max: 7 }),
+      async (log, batch, every) => {
+        const states = await statesOf(log);
+        const commitsAt = (moment: number): boolean => moment % every === 0;
+        const whole = new TestBackend();
+        const lifetime = new Fate(whole, Number.POSITIVE_INFINITY, commitsAt);
+        await live(log, whole, lifetime, batch);
+        for (let diesAt = 1; diesAt <= lifetime.moments; diesAt++) {
+          const backend = new TestBackend();
+          await live(log, backend, new Fate(backend, diesAt, commitsAt), batch);
+          const restarted = await open({ backend: backend.afterCrash() });
+          expect(restarted.describe()).toBe(states[restarted.loop.appliedIndex]);
+          restarted.loop.apply(log);
+          restarted.settle();
+          expect(restarted.describe()).toBe(states[log.length]);
+          deaths++;
+        }
+      },
+    ),
+    { numRuns: 150 },
+  );
+  expect(deaths).toBeGreaterThanOrEqual(1000);
+}, 60_000);
+
+test('J10: two members that apply the same log hold the same bytes, whoever of them proposed it', async () => {
+  await fc.assert(
+    fc.asyncProperty(logs(25), fc.integer({ min: 1, max: 5 }), async (log, batch) => {
+      const one = await open({ memberId: 1n });
+      const two = await open({ memberId: 2n });
+      for (const entry of log) one.loop.apply([entry]);
+      for (let at = 0; at < log.length; at += batch) two.loop.apply(log.slice(at, at + batch));
+      expect(two.describe()).toBe(one.describe());
+      expect(two.backend.dump()).toBe(one.backend.dump());
+      one.settle();
+      two.settle();
+      expect(two.backend.dump()).toBe(one.backend.dump());
+      expect([...one.fatals, ...two.fatals]).toEqual([]);
+    }),
+    { numRuns: 300 },
+  );
+}, 60_000);
+
+test('a restart between any two entries changes nothing', async () => {
+  await fc.assert(
+    fc.asyncProperty(logs(10), async (log) => {
+      const states = await statesOf(log);
+      let machine = await open({});
+      for (const [i, entry] of log.entries()) {
+        machine.loop.apply([entry]);
+        machine.settle();
+        machine.entryBackend.commit();
+        machine = await open({ backend: machine.backend.afterCrash() });
+        expect(machine.describe()).toBe(states[i + 1]);
+      }
+    }),
+    { numRuns: 100 },
+  );
+}, 60_000);
