@@ -1,2 +1,5 @@
 export type { Backend, BackendFactory, BackendView, Commit, Row, RowRange } from './backend.ts';
 export { allBuckets, type Bucket, type BucketName, buckets } from './buckets.ts';
+export { CommitSchedule, type CommitScheduleOptions } from './commit-schedule.ts';
+export { type LmdbFactoryOptions, lmdbBackendFactory } from './lmdb-factory.ts';
+export { type CommitStep, MemoryBackendFactory, type MemoryProcessOptions } from './memory-backend.ts';

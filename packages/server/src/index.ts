@@ -1,1 +1,19 @@
-export {};
+export { type Booted, foundingIds, StartError } from './bootstrap.ts';
+export { type InitialMember, type MemberConfig, memberDefaults, requestTimeoutMs } from './config.ts';
+export { computeClusterId, computeMemberId } from './identity.ts';
+export { Leadership } from './leadership.ts';
+export { etcdVersion, storageVersion } from './maintenance-server.ts';
+export { Member } from './member.ts';
+export type {
+  PeerAddress,
+  PeerHandler,
+  PeerIdentity,
+  PeerInfo,
+  PeerTransport,
+  SnapshotChunks,
+} from './peer-transport.ts';
+export { GrpcPeerTransport, type GrpcPeerTransportOptions } from './peers/grpc-peer-transport.ts';
+export type { Runtime } from './runtime.ts';
+export { memberServices } from './services.ts';
+export { encodeSnapshot, SnapshotDecoder, type SnapshotRow } from './snapshot-codec.ts';
+export type { StateMachine } from './state-machine.ts';

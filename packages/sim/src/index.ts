@@ -1,1 +1,11 @@
-export {};
+export { checkHistory } from './check.ts';
+export { endFaults, type Fault, keepAlive, type PlannedFault, planFaults, strike } from './faults.ts';
+export { type Answer, type Call, History, type Operation, type Outcome } from './history.ts';
+export { runSeed, SeedFailure, type SeedOptions, type SeedReport, shrinkSeed } from './run-seed.ts';
+export { Scheduler } from './scheduler.ts';
+export { SimCluster, type SimClusterOptions, type SimConfig } from './sim-cluster.ts';
+export { type CrashKind, SimMember } from './sim-member.ts';
+export { calmNetwork, type NetworkFaults, SimNetwork } from './sim-network.ts';
+export { Trace } from './trace.ts';
+export { Truth } from './truth.ts';
+export { Client } from './workload.ts';

@@ -12,7 +12,7 @@ export class SimProcess {
   #pausedUntilMs = 0;
   #armed: { readonly name: CrashPointName; hits: number } | undefined;
   /** How often each crash point was passed; for coverage over many seeds. */
-  readonly hits = new Map<CrashPointName, number>();
+  readonly hits: Map<CrashPointName, number> = new Map();
 
   constructor(scheduler: Scheduler, onCrash: (where: string) => void) {
     this.#scheduler = scheduler;
@@ -58,6 +58,10 @@ export class SimProcess {
   /** Dies at the `nth` time the code passes `name`. */
   arm(name: CrashPointName, nth: number): void {
     this.#armed = { name, hits: nth };
+  }
+
+  disarm(): void {
+    this.#armed = undefined;
   }
 
   /** Dies now. */

@@ -1,0 +1,76 @@
+/** What a member is told at start. Every field names the etcd flag it mirrors; defaults are etcd 3.6's. */
+
+/** One member of the initial cluster: a name and where its peers reach it. */
+export interface InitialMember {
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+}
+
+export interface MemberConfig {
+  /** `--name` */
+  readonly name: string;
+  /** `--initial-cluster`: all founding members, this one included. Read only when the member has no data yet. */
+  readonly initialCluster: readonly InitialMember[];
+  /** `--initial-cluster-token`: goes into the member and cluster ids. */
+  readonly initialClusterToken: string;
+  /** `--advertise-client-urls`: published through the log for clients to find. */
+  readonly advertiseClientUrls: readonly string[];
+  /** `--heartbeat-interval`: one raft tick, in milliseconds. */
+  readonly heartbeatMs: number;
+  /** `--election-timeout` in milliseconds; at least five heartbeats. */
+  readonly electionMs: number;
+  /** `--pre-vote` */
+  readonly preVote: boolean;
+  /** `--initial-election-tick-advance`: start just before the first election instead of waiting a whole time-out. */
+  readonly initialElectionTickAdvance: boolean;
+  /** `--snapshot-count`: applied entries between two compactions of the log. */
+  readonly snapshotCount: number;
+  /** `--snapshot-catchup-entries`: entries kept behind a compaction for slow followers. */
+  readonly snapshotCatchUpEntries: number;
+  /** Most bytes of entries kept in memory behind the applied index, whatever their number. */
+  readonly logWindowBytesMax: number;
+  /** `--quota-backend-bytes`: 0 means 2 GiB, negative switches the quota off. */
+  readonly quotaBackendBytes: number;
+  /** `--max-txn-ops` */
+  readonly maxTxnOps: number;
+  /** `--max-request-bytes`: largest encoded request that is proposed. */
+  readonly maxRequestBytes: number;
+  /** `--backend-batch-interval` in milliseconds. */
+  readonly backendBatchIntervalMs: number;
+  /** `--backend-batch-limit` in staged operations. */
+  readonly backendBatchLimit: number;
+  /** `--compaction-batch-limit`: rows removed in one slice. */
+  readonly compactionBatchLimit: number;
+  /** `--compaction-sleep-interval` in milliseconds. */
+  readonly compactionSleepMs: number;
+  /** `--warning-apply-duration` in milliseconds: an apply step that takes longer is logged. */
+  readonly warningApplyMs: number;
+  /** Size of a WAL segment in bytes. */
+  readonly walSegmentBytes: number;
+}
+
+/** etcd's defaults; name and cluster have none that fit two members. */
+export const memberDefaults: Omit<MemberConfig, 'name' | 'initialCluster' | 'advertiseClientUrls'> = {
+  initialClusterToken: 'etcd-cluster',
+  heartbeatMs: 100,
+  electionMs: 1000,
+  preVote: true,
+  initialElectionTickAdvance: true,
+  snapshotCount: 10_000,
+  snapshotCatchUpEntries: 5_000,
+  logWindowBytesMax: 64 * 1024 * 1024,
+  quotaBackendBytes: 0,
+  maxTxnOps: 128,
+  maxRequestBytes: 1_572_864,
+  backendBatchIntervalMs: 100,
+  backendBatchLimit: 10_000,
+  compactionBatchLimit: 1_000,
+  compactionSleepMs: 10,
+  warningApplyMs: 100,
+  walSegmentBytes: 64_000_000,
+};
+
+/** How long a proposal or a linearizable read may take: etcd's ReqTimeout, 5 s + 2 election time-outs. */
+export function requestTimeoutMs(config: Pick<MemberConfig, 'electionMs'>): number {
+  return 5_000 + 2 * config.electionMs;
+}

@@ -1,0 +1,23 @@
+/** Member and cluster ids as etcd computes them, so that the same flags give the same ids. */
+import { createHash } from 'node:crypto';
+import type { ClusterId, MemberId } from '@quorate/base';
+
+/** First 8 bytes of SHA-1 over the sorted peer URLs, concatenated, and the cluster token. */
+export function computeMemberId(peerUrls: readonly string[], clusterToken: string): MemberId {
+  const hash = createHash('sha1');
+  for (const url of [...peerUrls].sort()) hash.update(url);
+  hash.update(clusterToken);
+  return hash.digest().readBigUInt64BE(0);
+}
+
+/** First 8 bytes of SHA-1 over the founding members' ids as 8 big-endian bytes each, ascending. */
+export function computeClusterId(memberIds: readonly MemberId[]): ClusterId {
+  const hash = createHash('sha1');
+  const sorted = [...memberIds].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  for (const id of sorted) {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigUInt64BE(id);
+    hash.update(bytes);
+  }
+  return hash.digest().readBigUInt64BE(0);
+}

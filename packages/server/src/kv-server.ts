@@ -1,0 +1,170 @@
+/** The KV service without its transport: checks, quota, then the log for what changes and the read index for what does not. */
+import {
+  checkDeleteRangeRequest,
+  checkPutRequest,
+  checkRangeRequest,
+  checkTxnRequest,
+  isReadonlyTxn,
+  isSerializableTxn,
+  rangeResponse,
+  readonlyTxnResponse,
+} from '@quorate/apply';
+import type { MemberId } from '@quorate/base';
+import {
+  AlarmRequest,
+  AlarmRequestAlarmAction,
+  AlarmType,
+  type CompactionRequest,
+  type CompactionResponse,
+  type DeleteRangeRequest,
+  type DeleteRangeResponse,
+  InternalRaftRequest,
+  KvError,
+  type PutRequest,
+  type PutResponse,
+  type RangeRequest,
+  type RangeResponse,
+  type TxnRequest,
+  type TxnResponse,
+} from '@quorate/proto';
+import { putCost, type Quota, txnCost } from '@quorate/quota';
+import type { Reply } from '@quorate/rpc';
+import type { HeaderSource } from './header.ts';
+import type { Proposals } from './proposals.ts';
+import type { ReadIndex } from './read-index.ts';
+import { answerProposal } from './reply.ts';
+import type { StateMachine } from './state-machine.ts';
+
+export interface KvServerOptions {
+  readonly memberId: MemberId;
+  readonly headers: HeaderSource;
+  readonly proposals: Proposals;
+  readonly reads: ReadIndex;
+  readonly quota: Quota;
+  /** The live state; throws KvError while a received snapshot is being put in its place. */
+  readonly state: () => StateMachine;
+  /** `--max-txn-ops` */
+  readonly maxTxnOps: number;
+}
+
+export class KvServer {
+  readonly #options: KvServerOptions;
+
+  constructor(options: KvServerOptions) {
+    this.#options = options;
+  }
+
+  range(request: RangeRequest, reply: Reply<RangeResponse>): void {
+    try {
+      checkRangeRequest(request);
+    } catch (error) {
+      reply.fail(error);
+      return;
+    }
+    if (request.serializable) this.#rangeNow(request, reply);
+    else this.#linearizable(reply, () => this.#rangeNow(request, reply));
+  }
+
+  put(request: PutRequest, reply: Reply<PutResponse>): void {
+    this.#withinQuota(putCost(request), reply, () => {
+      checkPutRequest(request);
+      this.#propose(InternalRaftRequest.create({ put: request }), reply);
+    });
+  }
+
+  deleteRange(request: DeleteRangeRequest, reply: Reply<DeleteRangeResponse>): void {
+    try {
+      checkDeleteRangeRequest(request);
+    } catch (error) {
+      reply.fail(error);
+      return;
+    }
+    this.#propose(InternalRaftRequest.create({ deleteRange: request }), reply);
+  }
+
+  txn(request: TxnRequest, reply: Reply<TxnResponse>): void {
+    this.#withinQuota(txnCost(request), reply, () => {
+      checkTxnRequest(request, this.#options.maxTxnOps);
+      if (!isReadonlyTxn(request)) {
+        this.#propose(InternalRaftRequest.create({ txn: request }), reply);
+        return;
+      }
+      const run = (): void => this.#readonlyTxn(request, reply);
+      if (isSerializableTxn(request)) run();
+      else this.#linearizable(reply, run);
+    });
+  }
+
+  /** A physical compaction is answered when this member has removed the rows. */
+  compact(request: CompactionRequest, reply: Reply<CompactionResponse>): void {
+    try {
+      this.#options.proposals.propose(InternalRaftRequest.create({ compaction: request }), (outcome) => {
+        if (outcome instanceof KvError) {
+          reply.fail(outcome);
+        } else if (request.physical && outcome.physical !== undefined) {
+          outcome.physical.then(
+            () => reply.encoded(outcome.response),
+            (error: unknown) => reply.fail(error),
+          );
+        } else {
+          reply.encoded(outcome.response);
+        }
+      });
+    } catch (error) {
+      reply.fail(error);
+    }
+  }
+
+  #propose(request: InternalRaftRequest, reply: Reply<unknown>): void {
+    answerProposal(reply, (done) => this.#options.proposals.propose(request, done));
+  }
+
+  #linearizable(reply: Reply<unknown>, run: () => void): void {
+    this.#options.reads.confirm((error) => {
+      if (error === undefined) run();
+      else reply.fail(error);
+    });
+  }
+
+  #rangeNow(request: RangeRequest, reply: Reply<RangeResponse>): void {
+    try {
+      const { headers, state } = this.#options;
+      reply.encoded(rangeResponse(state().store.read(), request, headers.prefix()));
+    } catch (error) {
+      reply.fail(error);
+    }
+  }
+
+  #readonlyTxn(request: TxnRequest, reply: Reply<TxnResponse>): void {
+    try {
+      const { headers, state } = this.#options;
+      reply.encoded(readonlyTxnResponse(state().store.read(), request, headers.prefix()));
+    } catch (error) {
+      reply.fail(error);
+    }
+  }
+
+  /**
+   * Decides here and now, before anything is proposed, whether `cost` still fits. What does not fit raises the alarm on the whole
+   * cluster first and is answered when the alarm stands, so that the next write is refused everywhere.
+   */
+  #withinQuota(cost: number, reply: Reply<unknown>, run: () => void): void {
+    try {
+      const { backend, alarms } = this.#options.state();
+      if (this.#options.quota.allows(cost, backend.sizeInUseBytes() + backend.stagedBytes)) run();
+      else if (alarms.has(this.#options.memberId, AlarmType.NOSPACE)) throw new KvError('noSpace');
+      else this.#raiseNoSpace(reply);
+    } catch (error) {
+      reply.fail(error);
+    }
+  }
+
+  #raiseNoSpace(reply: Reply<unknown>): void {
+    const alarm = AlarmRequest.create({
+      action: AlarmRequestAlarmAction.ACTIVATE,
+      memberID: this.#options.memberId,
+      alarm: AlarmType.NOSPACE,
+    });
+    this.#options.proposals.propose(InternalRaftRequest.create({ alarm }), () => reply.fail(new KvError('noSpace')));
+  }
+}

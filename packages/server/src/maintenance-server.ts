@@ -1,0 +1,101 @@
+/** Status, alarms and leadership of this member: the Maintenance service without its transport. */
+import type { MemberId } from '@quorate/base';
+import { noMember } from '@quorate/base';
+import {
+  type AlarmRequest,
+  type AlarmResponse,
+  AlarmType,
+  InternalRaftRequest,
+  KvError,
+  type MoveLeaderRequest,
+  MoveLeaderResponse,
+  StatusResponse,
+} from '@quorate/proto';
+import type { Reply } from '@quorate/rpc';
+import type { HeaderSource } from './header.ts';
+import type { Leadership } from './leadership.ts';
+import type { Proposals } from './proposals.ts';
+import { answerProposal } from './reply.ts';
+import type { StateMachine } from './state-machine.ts';
+
+/** The etcd whose behaviour this follows: clients and Kubernetes read features off it. */
+export const etcdVersion = '3.6.14';
+/** Version of the stored schema, as etcd counts it. */
+export const storageVersion = '3.6.0';
+
+/** Facts of the raft core, read when asked. */
+export interface RaftFacts {
+  readonly committedIndex: number;
+  readonly term: number;
+  readonly isLearner: boolean;
+}
+
+export interface MaintenanceOptions {
+  readonly headers: HeaderSource;
+  readonly leadership: Leadership;
+  readonly proposals: Proposals;
+  readonly state: () => StateMachine;
+  readonly raft: () => RaftFacts;
+  /** `--quota-backend-bytes` as in force; 0 when switched off. */
+  readonly quotaBytes: number;
+  /** Milliseconds a transfer may take. */
+  readonly electionMs: number;
+  readonly transferLeader: (to: MemberId) => void;
+  readonly isVoter: (id: MemberId) => boolean;
+}
+
+export class MaintenanceServer {
+  readonly #options: MaintenanceOptions;
+
+  constructor(options: MaintenanceOptions) {
+    this.#options = options;
+  }
+
+  /** Never goes through the log: every member answers for itself, learners too. */
+  status(): StatusResponse {
+    const { headers, leadership, state, raft, quotaBytes } = this.#options;
+    const { backend, store, alarms, applyLoop } = state();
+    const { committedIndex, term, isLearner } = raft();
+    const errors = leadership.leader === noMember ? ['etcdserver: no leader'] : [];
+    for (const { memberID, alarm } of alarms.list()) errors.push(`memberID:${memberID} alarm:${alarmName(alarm)} `);
+    return StatusResponse.create({
+      header: headers.header(store.currentRevision),
+      version: etcdVersion,
+      dbSize: backend.sizeBytes(),
+      dbSizeInUse: backend.sizeInUseBytes(),
+      leader: leadership.leader,
+      raftIndex: committedIndex,
+      raftTerm: term,
+      raftAppliedIndex: applyLoop.appliedIndex,
+      errors,
+      isLearner,
+      storageVersion,
+      dbSizeQuota: quotaBytes,
+    });
+  }
+
+  /** All three actions go through the log, GET too, as etcd does it. */
+  alarm(request: AlarmRequest, reply: Reply<AlarmResponse>): void {
+    const { proposals } = this.#options;
+    answerProposal(reply, (done) => proposals.propose(InternalRaftRequest.create({ alarm: request }), done));
+  }
+
+  /** Leader only; resolves once this member sees the new leader. Moving to the present leader succeeds at once. */
+  async moveLeader(request: MoveLeaderRequest): Promise<MoveLeaderResponse> {
+    const { leadership, transferLeader, isVoter, electionMs } = this.#options;
+    if (!leadership.isLeader) throw new KvError('notLeader');
+    const target = request.targetID;
+    if (!isVoter(target)) throw new KvError('badLeaderTransferee');
+    if (target !== leadership.leader) {
+      transferLeader(target);
+      const moved = await leadership.waitFor((leader) => leader === target, 2 * electionMs);
+      if (!moved) throw new KvError('timeoutLeaderTransfer');
+    }
+    return MoveLeaderResponse.create();
+  }
+}
+
+function alarmName(alarm: number): string {
+  const found = Object.entries(AlarmType).find(([, value]) => value === alarm);
+  return found?.[0] ?? String(alarm);
+}

@@ -1,0 +1,329 @@
+/**
+ * The shell around the raft core: one turn takes in everything that arrived (messages, proposals, reads), asks the core what to
+ * do, and does it. Disk work follows raft's asynchronous storage writes: the core hands out an append as a message to the local
+ * append thread together with the answers it allows, and goes on. One WAL sync is in flight at a time; what is appended meanwhile
+ * is the next group (group commit without a timer). Nothing leaves that an append must precede: those answers are delivered only
+ * when its sync has returned, while the leader's own messages to followers go out at once, so that all disks work in parallel.
+ *
+ * Committed entries are applied within the turn, synchronously. A turn that takes longer than its budget continues on the next
+ * turn of the event loop, after heartbeats and requests that wait.
+ */
+import { type Clock, type CrashPoints, invariant, type MemberId } from '@quorate/base';
+import type { Entry, HardState, Message } from '@quorate/proto';
+import { localAppendThread, localApplyThread, type MemoryStorage, type RawNode, type SoftState } from '@quorate/raft';
+import type { Wal } from '@quorate/wal';
+import type { PeerTransport } from './peer-transport.ts';
+import type { Proposal } from './proposals.ts';
+
+/** What the raft node drives. */
+export interface RaftNodeOptions {
+  readonly memberId: MemberId;
+  readonly clock: Clock;
+  readonly crash: CrashPoints;
+  readonly rawNode: RawNode;
+  readonly storage: MemoryStorage;
+  readonly wal: Wal;
+  readonly peers: Pick<PeerTransport, 'send'>;
+  /** Milliseconds of one tick. */
+  readonly tickMs: number;
+  /** A sync that takes longer than this stops the ticks: a member whose disk hangs must neither lead nor campaign. */
+  readonly diskStallMs: number;
+  readonly hooks: RaftNodeHooks;
+  /** Any error here is the end of the member. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+export interface RaftNodeHooks {
+  /** Applies committed entries, in order, synchronously. */
+  apply(entries: readonly Entry[]): void;
+  /** A snapshot was accepted: makes it the member's state, durably, before anything later is saved. */
+  installSnapshot(message: Message): Promise<void>;
+  /** A snapshot must be sent; the message is complete but for the state. */
+  sendSnapshot(message: Message): void;
+  /** Called on every turn before the core is asked: starts read-index rounds. */
+  beforeReady(): void;
+  onReadState(context: Buffer, index: number): void;
+  onSoftState(state: SoftState): void;
+  onTick(): void;
+  /** After the turn's applies: bookkeeping such as log compaction. */
+  afterApply(): void;
+}
+
+/** Milliseconds a turn may hold the event loop before it lets others in. */
+const turnBudgetMs = 5;
+
+export class RaftNode {
+  readonly #options: RaftNodeOptions;
+  #inbox: Message[] = [];
+  #proposals: Proposal[] = [];
+  #calls: (() => void)[] = [];
+  /** Appends handed out by the core that no group has taken yet. */
+  #appends: Message[] = [];
+  /** Received snapshots that raft was given; answered at the end of the turn that looked at them. */
+  #offers: { readonly index: number; readonly resolve: (taken: boolean) => void }[] = [];
+  /** Index of the newest snapshot raft took. */
+  #snapshotTaken = 0;
+  #saving = false;
+  #turnScheduled = false;
+  #inTurn = false;
+  #stopped = false;
+  #idle: (() => void) | undefined;
+
+  constructor(options: RaftNodeOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#scheduleTick();
+    this.wake();
+  }
+
+  /** Stops taking turns; resolves when the group under way is on disk. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    if (this.#saving) await new Promise<void>((resolve) => (this.#idle = resolve));
+  }
+
+  /** Messages from other members. */
+  receive(messages: readonly Message[]): void {
+    for (const message of messages) this.#inbox.push(message);
+    this.wake();
+  }
+
+  /**
+   * Hands a received snapshot to raft; resolves with whether raft took it, in which case it is or will be installed. Raft ignores
+   * one that is behind its log or from a deposed leader.
+   */
+  offerSnapshot(message: Message): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.#offers.push({ index: message.snapshot?.metadata?.index ?? 0, resolve });
+      this.receive([message]);
+    });
+  }
+
+  /** Runs `fn`, which speaks to the core, outside of any turn's work, and then takes a turn. */
+  call(fn: () => void): void {
+    if (this.#stopped) return;
+    this.#calls.push(fn);
+    this.wake();
+  }
+
+  propose(proposal: Proposal): void {
+    this.#proposals.push(proposal);
+    this.wake();
+  }
+
+  /** Takes a turn soon; many calls before it make one turn. */
+  wake(): void {
+    if (this.#turnScheduled || this.#stopped) return;
+    this.#turnScheduled = true;
+    this.#options.clock.soon(() => {
+      this.#turnScheduled = false;
+      this.#guardedTurn();
+    });
+  }
+
+  #guardedTurn(): void {
+    if (this.#stopped) return;
+    try {
+      this.#turn();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#stopped = true;
+    this.#options.onFatal(error);
+  }
+
+  #turn(): void {
+    invariant(!this.#inTurn, 'turns do not nest');
+    this.#inTurn = true;
+    const { rawNode, clock, hooks } = this.#options;
+    const startedMs = clock.nowMs();
+    this.#runCalls();
+    this.#stepInbox();
+    this.#proposeQueued();
+    hooks.beforeReady();
+    while (rawNode.hasReady() && !this.#stopped) {
+      this.#handleReady();
+      if (this.#inbox.length > 0) this.#stepInbox();
+      if (clock.nowMs() - startedMs > turnBudgetMs) break;
+    }
+    this.#inTurn = false;
+    if (!rawNode.hasReady()) this.#answerOffers();
+    this.#save();
+    if (rawNode.hasReady() || this.#inbox.length > 0) this.wake();
+  }
+
+  #runCalls(): void {
+    if (this.#calls.length === 0) return;
+    const calls = this.#calls;
+    this.#calls = [];
+    for (const call of calls) call();
+  }
+
+  #stepInbox(): void {
+    const messages = this.#inbox;
+    this.#inbox = [];
+    for (const message of messages) this.#options.rawNode.step(message);
+  }
+
+  /** Hands what callers still wait for to raft, as one append. What raft refuses (no leader, a transfer) stays for later turns. */
+  #proposeQueued(): void {
+    if (this.#proposals.length === 0) return;
+    const waiting = this.#proposals.filter((proposal) => proposal.waiting);
+    const accepted = waiting.length > 0 && this.#options.rawNode.proposeBatch(waiting.map((proposal) => proposal.data));
+    this.#proposals = accepted ? [] : waiting;
+  }
+
+  #handleReady(): void {
+    const { rawNode, crash, hooks } = this.#options;
+    const ready = rawNode.ready();
+    if (ready.softState !== undefined) {
+      hooks.onSoftState(ready.softState);
+      this.wake();
+    }
+    for (const state of ready.readStates) hooks.onReadState(state.requestContext, state.index);
+    const outgoing: Message[] = [];
+    const applies: Message[] = [];
+    for (const message of ready.messages) {
+      if (message.to === localAppendThread) this.#takeAppend(message);
+      else if (message.to === localApplyThread) applies.push(message);
+      else outgoing.push(message);
+    }
+    if (outgoing.length > 0) {
+      crash.hit('raftBeforeSendLeader');
+      this.#send(outgoing);
+    }
+    for (const message of applies) this.#apply(message);
+  }
+
+  #takeAppend(message: Message): void {
+    this.#appends.push(message);
+    const index = message.snapshot?.metadata?.index;
+    if (index !== undefined) this.#snapshotTaken = index;
+  }
+
+  #answerOffers(): void {
+    for (const offer of this.#offers.splice(0)) offer.resolve(offer.index === this.#snapshotTaken);
+  }
+
+  #apply(message: Message): void {
+    const { crash, hooks } = this.#options;
+    crash.hit('raftBeforeApply');
+    hooks.apply(message.entries);
+    crash.hit('raftAfterApply');
+    this.#deliver(message.responses);
+    hooks.afterApply();
+  }
+
+  /** Starts the next group when none is under way. */
+  #save(): void {
+    if (this.#saving || this.#stopped || this.#appends.length === 0) return;
+    // A mere advance of the commit index need not be durable: it waits for the next group that must be.
+    if (!this.#appends.some(mustSync)) {
+      this.#appends.splice(0, this.#appends.length - 1);
+      return;
+    }
+    this.#saving = true;
+    const group = this.#appends;
+    this.#appends = [];
+    this.#saveGroup(group).then(
+      () => this.#saved(group),
+      (error) => this.#fail(error),
+    );
+  }
+
+  async #saveGroup(group: readonly Message[]): Promise<void> {
+    const { wal, crash, hooks } = this.#options;
+    crash.hit('raftBeforeSave');
+    for (const message of group) {
+      if (message.snapshot === undefined) {
+        wal.append(hardStateOf(message), message.entries);
+        continue;
+      }
+      await hooks.installSnapshot(message);
+      wal.append(hardStateOf(message), message.entries);
+    }
+    await wal.sync();
+    crash.hit('raftAfterSave');
+  }
+
+  #saved(group: readonly Message[]): void {
+    this.#saving = false;
+    if (this.#stopped) {
+      this.#idle?.();
+      return;
+    }
+    try {
+      const { storage, crash } = this.#options;
+      for (const message of group) {
+        if (message.entries.length > 0) storage.append(message.entries);
+        const hardState = hardStateOf(message);
+        if (hardState !== undefined) storage.setHardState(hardState);
+      }
+      crash.hit('raftBeforeSendFollower');
+      for (const message of group) this.#deliver(message.responses);
+      crash.hit('raftBeforeAdvance');
+      this.#turn();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Answers that a storage message allowed: to ourselves at once, to peers over the network. */
+  #deliver(responses: readonly Message[]): void {
+    if (responses.length === 0) return;
+    const outgoing: Message[] = [];
+    for (const response of responses) {
+      if (response.to === this.#options.memberId) this.#inbox.push(response);
+      else outgoing.push(response);
+    }
+    if (outgoing.length > 0) this.#send(outgoing);
+  }
+
+  #send(messages: readonly Message[]): void {
+    const { peers, hooks } = this.#options;
+    if (!messages.some((message) => message.snapshot !== undefined)) {
+      peers.send(messages);
+      return;
+    }
+    for (const message of messages) if (message.snapshot !== undefined) hooks.sendSnapshot(message);
+    peers.send(messages.filter((message) => message.snapshot === undefined));
+  }
+
+  #scheduleTick(): void {
+    this.#options.clock.after(this.#options.tickMs, () => {
+      if (this.#stopped) return;
+      this.#scheduleTick();
+      try {
+        this.#tick();
+      } catch (error) {
+        this.#fail(error);
+      }
+    });
+  }
+
+  /** One tick per timer, however late it fires: a loop that was held up must not count the others' silence as theirs. */
+  #tick(): void {
+    const { wal, clock, rawNode, hooks, diskStallMs } = this.#options;
+    const syncing = wal.syncStartedAtMs;
+    const stalled = syncing !== undefined && clock.nowMs() - syncing > diskStallMs;
+    if (!stalled) rawNode.tick();
+    hooks.onTick();
+    this.wake();
+  }
+}
+
+/** An append whose answers others wait for, or that changes what was voted. */
+function mustSync(message: Message): boolean {
+  return message.responses.length > 0 || message.entries.length > 0 || message.snapshot !== undefined;
+}
+
+/** The hard state an append carries; absent when term, vote and commit are all unset. */
+function hardStateOf(message: Message): HardState | undefined {
+  if (message.term === 0 && message.vote === 0n && message.commit === 0) return undefined;
+  return { term: message.term, vote: message.vote, commit: message.commit };
+}

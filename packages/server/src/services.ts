@@ -1,0 +1,64 @@
+/** The services of a member as a table of methods, for any transport. What a member cannot do yet answers UNIMPLEMENTED. */
+import {
+  HashKVResponse,
+  HealthCheckResponse,
+  HealthCheckResponseServingStatus,
+  KvError,
+  services,
+} from '@quorate/proto';
+import { type Reply, type ServiceMethod, serviceHandlers } from '@quorate/rpc';
+import type { Member } from './member.ts';
+
+/** Every method `member` serves. */
+export function memberServices(member: Member): ServiceMethod[] {
+  return [
+    ...serviceHandlers(services.kv, {
+      range: (request, _call, reply) => member.kv.range(request, reply),
+      put: (request, _call, reply) => member.kv.put(request, reply),
+      deleteRange: (request, _call, reply) => member.kv.deleteRange(request, reply),
+      txn: (request, _call, reply) => member.kv.txn(request, reply),
+      compact: (request, _call, reply) => member.kv.compact(request, reply),
+    }),
+    ...serviceHandlers(services.cluster, {
+      memberList: (request, _call, reply) => member.cluster.memberList(request, reply),
+    }),
+    ...serviceHandlers(services.maintenance, {
+      status: (_request, _call, reply) => answer(reply, () => Promise.resolve(member.maintenance.status())),
+      alarm: (request, _call, reply) => member.maintenance.alarm(request, reply),
+      moveLeader: (request, _call, reply) => answer(reply, () => member.maintenance.moveLeader(request)),
+      hashKV: (request, _call, reply) => answer(reply, () => hashKv(member, request.revision)),
+    }),
+    ...healthMethods(),
+  ];
+}
+
+async function hashKv(member: Member, revision: number): Promise<HashKVResponse> {
+  const { store } = member.state;
+  const { hash, compactRevision, hashRevision } = await store.hashKv(revision);
+  const header = member.headers.header(store.currentRevision);
+  return HashKVResponse.create({ header, hash, compactRevision, hashRevision });
+}
+
+/** The whole server is one service named ""; others are unknown, as etcd registers it. */
+function healthMethods(): ServiceMethod[] {
+  const { SERVING, SERVICE_UNKNOWN } = HealthCheckResponseServingStatus;
+  return serviceHandlers(services.health, {
+    check: (request, _call, reply) => {
+      if (request.service === '') reply.ok(HealthCheckResponse.create({ status: SERVING }));
+      else reply.fail(new KvError('unknownHealthService'));
+    },
+    // Stays open: a client that watches is told of changes, and there are none while the process lives.
+    watch: (request, _call, stream) => {
+      stream.send(HealthCheckResponse.create({ status: request.service === '' ? SERVING : SERVICE_UNKNOWN }));
+    },
+  });
+}
+
+function answer<Res>(reply: Reply<Res>, make: () => Promise<Res>): void {
+  Promise.resolve()
+    .then(make)
+    .then(
+      (response) => reply.ok(response),
+      (error: unknown) => reply.fail(error),
+    );
+}

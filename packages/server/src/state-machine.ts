@@ -1,0 +1,83 @@
+/**
+ * The replicated state of a member, all of it on one backend: keys, alarms, membership, and the index it stands at. Opened from a
+ * backend, replaced as a whole when a snapshot is installed.
+ */
+import { type ApplyHooks, ApplyLoop, EntryBackend, MembershipStore } from '@quorate/apply';
+import { type Backend, CommitSchedule } from '@quorate/backend';
+import type { MemberId } from '@quorate/base';
+import { noLeases, Store } from '@quorate/mvcc';
+import { AlarmStore } from '@quorate/quota';
+import type { MemberConfig } from './config.ts';
+import type { Runtime } from './runtime.ts';
+
+export interface StateMachineOptions {
+  readonly config: MemberConfig;
+  readonly runtime: Runtime;
+  readonly memberId: MemberId;
+  readonly backend: Backend;
+  readonly hooks: ApplyHooks;
+}
+
+export class StateMachine {
+  readonly backend: Backend;
+  readonly store: Store;
+  readonly alarms: AlarmStore;
+  readonly members: MembershipStore;
+  readonly applyLoop: ApplyLoop;
+  /** Commits what was applied, every interval or batch, and knows up to which index it is durable. */
+  readonly commits: CommitSchedule;
+
+  private constructor(parts: {
+    backend: Backend;
+    store: Store;
+    alarms: AlarmStore;
+    members: MembershipStore;
+    applyLoop: ApplyLoop;
+    commits: CommitSchedule;
+  }) {
+    this.backend = parts.backend;
+    this.store = parts.store;
+    this.alarms = parts.alarms;
+    this.members = parts.members;
+    this.applyLoop = parts.applyLoop;
+    this.commits = parts.commits;
+  }
+
+  /** Rebuilds the in-memory parts from the backend, in slices. */
+  static async open(options: StateMachineOptions): Promise<StateMachine> {
+    const { config, runtime, memberId, hooks } = options;
+    const backend = new EntryBackend(options.backend);
+    const { clock, logger, meter, crash, checksum, onFatal } = runtime;
+    const store = await Store.open({
+      backend,
+      clock,
+      logger,
+      meter,
+      crash,
+      checksum,
+      onFatal,
+      leases: noLeases,
+      compaction: { batchLimit: config.compactionBatchLimit, sleepMs: config.compactionSleepMs },
+    });
+    if (runtime.onChanges !== undefined) store.onChanges(runtime.onChanges);
+    const alarms = AlarmStore.open(backend);
+    const members = MembershipStore.open(backend);
+    const applyLoop = new ApplyLoop({ memberId, backend, store, alarms, members, crash, hooks });
+    const commits = new CommitSchedule({
+      backend,
+      clock,
+      intervalMs: config.backendBatchIntervalMs,
+      opsMax: config.backendBatchLimit,
+      durableMark: applyLoop.appliedIndex,
+      onFatal,
+    });
+    return new StateMachine({ backend, store, alarms, members, applyLoop, commits });
+  }
+
+  /** Ends background work, makes everything applied durable and closes the backend. */
+  async close(): Promise<void> {
+    await this.store.close();
+    await this.commits.close();
+    await this.backend.close();
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * One seed, one whole life of a cluster: start, load, faults, healing, convergence, judgement. Everything is drawn from the seed;
+ * a failure says the line that repeats it.
+ */
+import { SeededRandom } from '@quorate/base';
+import { checkHistory } from './check.ts';
+import { endFaults, keepAlive, type PlannedFault, planFaults, strike } from './faults.ts';
+import { SimCluster, type SimConfig } from './sim-cluster.ts';
+import { Client } from './workload.ts';
+
+export interface SeedOptions {
+  readonly seed: number;
+  /** Members; default drawn: mostly 3, sometimes 1 or 5. */
+  readonly size?: number;
+  /** Faults; default 30 to 45. */
+  readonly faultCount?: number;
+  /** Leaves faults out, by their place in the plan: used for shrinking. */
+  readonly without?: ReadonlySet<number>;
+}
+
+export interface SeedReport {
+  readonly seed: number;
+  readonly size: number;
+  readonly faultCount: number;
+  readonly crashCount: number;
+  readonly operationCount: number;
+  readonly okCount: number;
+  readonly virtualMs: number;
+  /** Equal for two runs of one seed. */
+  readonly digest: string;
+  /** Crash points passed, by name. */
+  readonly hits: ReadonlyMap<string, number>;
+}
+
+/** A seed found something. The message holds the line that repeats it, the plan and the last events. */
+export class SeedFailure extends Error {
+  constructor(
+    options: SeedOptions,
+    complaint: string,
+    plan: readonly PlannedFault[],
+    cluster: SimCluster,
+    cause?: unknown,
+  ) {
+    super(
+      [
+        complaint,
+        `repeat with: SIM_SEED=${options.seed} npm run test:sim`,
+        `trace ${cluster.trace.digest}, ${cluster.describe()}`,
+        `faults:\n${plan.map(({ atMs, fault }, i) => `  ${i} at ${atMs} ms ${JSON.stringify(fault)}`).join('\n')}`,
+        `last events:\n  ${cluster.trace.tail.slice(-40).join('\n  ')}`,
+      ].join('\n'),
+      { cause },
+    );
+    this.name = 'SeedFailure';
+  }
+}
+
+/** Phases, in virtual milliseconds. */
+const disturbedMs = 40_000;
+const leaderLimitMs = 30_000;
+const convergeLimitMs = 120_000;
+
+export async function runSeed(options: SeedOptions): Promise<SeedReport> {
+  const random = new SeededRandom(options.seed ^ 0x5eed);
+  const size = options.size ?? drawSize(random.below(10));
+  const cluster = new SimCluster({ seed: options.seed, size, config: drawConfig(random) });
+  const count = options.faultCount ?? 30 + random.below(16);
+  const all = planFaults(random, { size, count, durationMs: disturbedMs });
+  const plan = all.filter((_, i) => options.without?.has(i) !== true);
+  try {
+    await live(cluster, plan, random);
+  } catch (error) {
+    throw new SeedFailure(options, String(error), plan, cluster, error);
+  }
+  const complaints = [...checkHistory(cluster.history, cluster.truth), ...cluster.checkReplicas()];
+  if (complaints.length > 0) throw new SeedFailure(options, complaints.slice(0, 10).join('\n'), plan, cluster);
+  return report(options.seed, cluster, plan.length);
+}
+
+async function live(cluster: SimCluster, plan: readonly PlannedFault[], random: SeededRandom): Promise<void> {
+  const { scheduler, history, members } = cluster;
+  cluster.start();
+  const keyCount = 3 + random.below(10);
+  const clients = Array.from({ length: 4 + random.below(5) }, (_, i) => {
+    const options = { scheduler, random: cluster.random, history, members, keyCount, pauseMs: 20 + random.below(80) };
+    return new Client(`c${i}`, options);
+  });
+  for (const client of clients) client.start();
+  for (const { atMs, fault } of plan) scheduler.after(atMs, () => strike(cluster, fault));
+  const stopKeeper = keepAlive(cluster);
+  await cluster.run(disturbedMs);
+  stopKeeper();
+  endFaults(cluster);
+  // Liveness: with all faults gone a leader appears, clients are served again, and all members become equal.
+  await cluster.runUntil('a leader after the faults', () => cluster.leader() !== undefined, leaderLimitMs);
+  const before = history.okCount;
+  await cluster.runUntil('clients served after the faults', () => history.okCount > before + 5, leaderLimitMs);
+  for (const client of clients) client.stop();
+  await cluster.run(10_000);
+  await cluster.runUntil('all members equal', () => cluster.converged(), convergeLimitMs);
+}
+
+function drawSize(dice: number): number {
+  if (dice < 2) return 1;
+  return dice < 9 ? 3 : 5;
+}
+
+/** Small limits make rare paths common: snapshots, segment cuts, slices and batches of every size. */
+function drawConfig(random: SeededRandom): SimConfig {
+  return {
+    snapshotCount: 5 + random.below(random.below(2) === 0 ? 50 : 500),
+    snapshotCatchUpEntries: 1 + random.below(60),
+    backendBatchIntervalMs: 1 + random.below(200),
+    backendBatchLimit: 1 + random.below(500),
+    compactionBatchLimit: 1 + random.below(20),
+    walSegmentBytes: 4096 * (1 + random.below(16)),
+  };
+}
+
+function report(seed: number, cluster: SimCluster, faultCount: number): SeedReport {
+  const hits = new Map<string, number>();
+  let crashCount = 0;
+  for (const member of cluster.members) {
+    crashCount += member.crashCount;
+    for (const [name, count] of member.hits) hits.set(name, (hits.get(name) ?? 0) + count);
+  }
+  return {
+    seed,
+    size: cluster.members.length,
+    faultCount,
+    crashCount,
+    operationCount: cluster.history.operations.length,
+    okCount: cluster.history.okCount,
+    virtualMs: cluster.scheduler.nowMs,
+    digest: cluster.trace.digest,
+    hits,
+  };
+}
+
+/** Leaves out one fault after another while the seed still fails; returns what is left of the plan's places. */
+export async function shrinkSeed(options: SeedOptions, planLength: number): Promise<ReadonlySet<number>> {
+  const without = new Set<number>();
+  for (let i = 0; i < planLength; i++) {
+    without.add(i);
+    const stillFails = await runSeed({ ...options, without }).then(
+      () => false,
+      () => true,
+    );
+    if (!stillFails) without.delete(i);
+  }
+  return without;
+}

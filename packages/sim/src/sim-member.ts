@@ -1,0 +1,145 @@
+/**
+ * One member of a simulated cluster over its whole life: the same disks through many processes. The member itself is the
+ * production class; only its Runtime is virtual.
+ */
+import { MemoryBackendFactory } from '@quorate/backend';
+import { type Logger, MemoryDisk, type Random, SimulatedCrash, silentLogger, silentMeter } from '@quorate/base';
+import { Member, type MemberConfig, type Runtime } from '@quorate/server';
+import { crc32c } from '@quorate/wal';
+import { SimProcess } from './process.ts';
+import { clockOf, type Scheduler } from './scheduler.ts';
+import { SimDisk } from './sim-disk.ts';
+import type { SimNetwork } from './sim-network.ts';
+import type { Trace } from './trace.ts';
+import type { Truth } from './truth.ts';
+
+export interface SimMemberOptions {
+  readonly config: MemberConfig;
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly network: SimNetwork;
+  readonly trace: Trace;
+  readonly truth: Truth;
+  readonly logger?: Logger;
+}
+
+/** How a member's process ends against its will. */
+export type CrashKind = 'process' | 'power';
+
+export class SimMember {
+  readonly name: string;
+  readonly disk: MemoryDisk = new MemoryDisk();
+  readonly backends: MemoryBackendFactory;
+  readonly #options: SimMemberOptions;
+  #process: SimProcess | undefined;
+  #member: Member | undefined;
+  /** Disk latency in milliseconds, changed by faults. */
+  diskDelayMs = 1;
+  /** What an armed crash point takes with it when it fires. */
+  #armedKind: CrashKind = 'process';
+  crashCount = 0;
+  readonly hits: Map<string, number> = new Map();
+
+  constructor(options: SimMemberOptions) {
+    this.name = options.config.name;
+    this.#options = options;
+    this.backends = new MemoryBackendFactory();
+  }
+
+  /** The member when it runs and has opened its state. */
+  get running(): Member | undefined {
+    return this.#process?.alive === true ? this.#member : undefined;
+  }
+
+  get alive(): boolean {
+    return this.#process?.alive === true;
+  }
+
+  /** Starts a new process on what the disks hold. */
+  start(): void {
+    const { scheduler, trace, config } = this.#options;
+    if (this.alive) return;
+    const process: SimProcess = new SimProcess(scheduler, (where) =>
+      this.#died(process, this.#armedKind, `at ${where}`),
+    );
+    this.#process = process;
+    this.#member = undefined;
+    trace.add(`${this.name} starts`);
+    Member.start(config, this.#runtime(process)).then(
+      (member) => this.#started(process, member),
+      (error: unknown) => this.#failed(process, error),
+    );
+  }
+
+  /** Kills the process; `power` also loses what the disks had not made durable. */
+  crash(kind: CrashKind): void {
+    if (this.#process?.alive === true) this.#died(this.#process, kind, 'killed');
+  }
+
+  /** Dies at the nth passing of a crash point from now on. */
+  arm(...args: Parameters<SimProcess['arm']>): void {
+    this.#process?.arm(...args);
+  }
+
+  /** Forgets an armed crash point. */
+  disarm(): void {
+    this.#process?.disarm();
+  }
+
+  armKind(kind: CrashKind): void {
+    this.#armedKind = kind;
+  }
+
+  pause(durationMs: number): void {
+    this.#process?.pause(durationMs);
+  }
+
+  #died(process: SimProcess, kind: CrashKind, where: string): void {
+    if (!process.alive) return;
+    process.kill();
+    this.crashCount++;
+    for (const [name, count] of process.hits) this.hits.set(name, (this.hits.get(name) ?? 0) + count);
+    this.#options.trace.add(`${this.name} dies ${where} (${kind})`);
+    this.#member = undefined;
+    if (kind === 'power') {
+      this.disk.crash(this.#options.random);
+      this.backends.crash({ keepUnflushed: this.#options.random.below(3) });
+    } else {
+      this.backends.crash({ keepUnflushed: true });
+    }
+  }
+
+  #started(process: SimProcess, member: Member): void {
+    if (!process.alive) return;
+    this.#member = member;
+    this.#options.trace.add(`${this.name} runs at applied ${member.appliedIndex}`);
+    member.published().catch((error: unknown) => this.#failed(process, error));
+  }
+
+  #failed(process: SimProcess, error: unknown): void {
+    if (!process.alive || error instanceof SimulatedCrash) return;
+    this.#options.scheduler.fail(new Error(`${this.name} failed: ${String(error)}`, { cause: error }));
+  }
+
+  #runtime(process: SimProcess): Runtime {
+    const { scheduler, random, network, truth, logger } = this.#options;
+    return {
+      clock: clockOf(scheduler, process.guard),
+      random,
+      disk: new SimDisk(this.disk, process, () => this.diskDelayMs),
+      backends: this.backends.process({
+        crash: process.crashPoints,
+        schedule: (_step, run) => {
+          scheduler.after(this.diskDelayMs, process.guard(run));
+        },
+      }),
+      peers: network.transport(process),
+      logger: logger ?? silentLogger,
+      meter: silentMeter,
+      crash: process.crashPoints,
+      checksum: crc32c,
+      onFatal: (error) => this.#failed(process, error),
+      onChanges: (revision, changes) => truth.record(this.name, revision, changes, scheduler.nowMs),
+    };
+  }
+}
