@@ -185,7 +185,7 @@ describe('compaction in slices', () => {
     expect(rows(f).length).toBe(25);
     await expect(first).rejects.toThrow(new KvError('stopped'));
     expect(() => f.store.compact(36)).toThrow('store used after close');
-    f.backend.commit();
+    await f.commit();
     await f.reopen();
     expect(f.store.compactRevision).toBe(36);
     f.clock.drain();
@@ -235,19 +235,19 @@ describe('a crash during compaction', () => {
           f.delete('b');
           f.put('c', '7');
           f.delete('c');
-          f.backend.commit();
+          await f.commit();
           crash.arm(point, nth);
           let crashed = false;
           try {
             f.store.compact(8);
             while (!crashed && f.clock.step()) {
               // Whatever was staged so far may have been committed by the schedule of the member.
-              f.backend.commit();
+              await f.commit();
               crashed = f.fatals.length > 0;
             }
           } catch (error) {
             if (!(error instanceof SimulatedCrash)) throw error;
-            f.backend.commit();
+            await f.commit();
             crashed = true;
           }
           if (!crashed) break;
@@ -270,7 +270,7 @@ describe('a crash during compaction', () => {
     const f = await Fixture.open();
     f.put('a', '2');
     f.put('a', '3');
-    f.backend.commit();
+    await f.commit();
     f.store.compact(3);
     await f.crash();
     expect(f.store.compactRevision).toBe(-1);

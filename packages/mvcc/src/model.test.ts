@@ -55,12 +55,7 @@ class Pair {
 
   constructor(fixture: Fixture) {
     this.fixture = fixture;
-    // The compactor commits too, when it is through.
-    const commit = fixture.backend.commit.bind(fixture.backend);
-    fixture.backend.commit = () => {
-      this.committed = this.model.clone();
-      return commit();
-    };
+    this.watchCommits();
     fixture.options = {
       ...fixture.options,
       leases: {
@@ -85,19 +80,19 @@ class Pair {
         return this.compact(Math.round((model.current * step.at) / 100) + 0);
       case 'tick':
         fixture.clock.step();
-        return;
+        return microtasks();
       case 'commit':
-        fixture.backend.commit();
-        return;
+        return fixture.commit();
       case 'crash':
         this.model = this.committed.clone();
         this.forgetSession();
         await fixture.crash();
+        this.watchCommits();
         return this.compareState();
       case 'restart':
         fixture.store.close();
         fixture.clock.forget();
-        fixture.backend.commit();
+        await fixture.commit();
         this.forgetSession();
         await fixture.reopen();
         return this.compareState();
@@ -110,6 +105,16 @@ class Pair {
         if (this.pinned !== undefined) this.range(this.pinned.txn, step, this.pinned.revision);
         return;
     }
+  }
+
+  /** Keeps the model of what each commit takes; the compactor commits too, when it is through. */
+  watchCommits(): void {
+    const { backend } = this.fixture;
+    const commit = backend.commit.bind(backend);
+    backend.commit = () => {
+      this.committed = this.model.clone();
+      return commit();
+    };
   }
 
   txn(writes: readonly ModelWrite[]): void {
@@ -178,6 +183,7 @@ class Pair {
       return;
     }
     const hash = await fixture.clock.settle(hashing);
+    await microtasks();
     expect(hash).toEqual({ hash: model.hash(at), hashRevision: at, compactRevision: model.compacted });
   }
 
@@ -221,6 +227,11 @@ class Pair {
     this.pinned = undefined;
     this.leases.clear();
   }
+}
+
+/** Lets a commit that was begun come to its end. */
+async function microtasks(): Promise<void> {
+  for (let i = 0; i < 20; i++) await Promise.resolve();
 }
 
 describe('Store', () => {

@@ -218,13 +218,13 @@ describe('write transactions', () => {
 
   test('one torn apart leaves nothing in the backend, and no other begins', async () => {
     const f = await fiveKeys();
-    f.backend.commit();
+    await f.commit();
     const before = f.backend.range(buckets.key, { from: '' });
     const txn = f.store.write();
     txn.put('a', Buffer.from('half'), 0n);
     txn.deleteRange('b', '\0');
     expect(() => f.store.write()).toThrow('write transaction begun before the one before it ended');
-    f.backend.commit();
+    await f.commit();
     expect(f.backend.range(buckets.key, { from: '' })).toEqual(before);
     await f.crash();
     expect(f.values('\0', '\0')).toEqual(['a=2', 'b=3', 'c=4', 'd=5', 'e=6']);

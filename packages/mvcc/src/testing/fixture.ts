@@ -1,4 +1,5 @@
 /** A store over a backend in memory, for tests. */
+import { type Backend, MemoryBackendFactory } from '@quorate/backend';
 import {
   type CrashPointName,
   type CrashPoints,
@@ -12,7 +13,6 @@ import { KeyValue } from '@quorate/proto';
 import { Store } from '../store.ts';
 import { type CompactionOptions, type LeaseBook, noLeases, type ReadTxn } from '../types.ts';
 import { crc32c } from './crc32c.ts';
-import { FakeBackend } from './fake-backend.ts';
 import { TestClock } from './test-clock.ts';
 
 export interface FixtureOptions {
@@ -22,10 +22,11 @@ export interface FixtureOptions {
 }
 
 export class Fixture {
-  readonly backend: FakeBackend = new FakeBackend();
   readonly clock: TestClock = new TestClock();
   readonly fatals: unknown[] = [];
+  backend!: Backend;
   store!: Store;
+  readonly #disk = new MemoryBackendFactory();
   options: FixtureOptions;
 
   private constructor(options: FixtureOptions) {
@@ -34,11 +35,17 @@ export class Fixture {
 
   static async open(options: FixtureOptions = {}): Promise<Fixture> {
     const fixture = new Fixture(options);
+    fixture.backend = await fixture.#disk.open('db');
     await fixture.reopen();
     return fixture;
   }
 
-  /** Opens the store on whatever the backend holds. */
+  /** Commits what is staged and waits for it. */
+  async commit(): Promise<void> {
+    await this.backend.commit().durable;
+  }
+
+  /** Opens a store on what the backend holds, staged rows included. */
   async reopen(): Promise<Store> {
     const opening = Store.open({
       backend: this.backend,
@@ -58,7 +65,8 @@ export class Fixture {
   /** The process dies; what was not committed is lost; the store opens again. */
   async crash(): Promise<Store> {
     this.clock.forget();
-    this.backend.crash();
+    this.#disk.crash({ keepUnflushed: true });
+    this.backend = await this.#disk.open('db');
     return this.reopen();
   }
 
