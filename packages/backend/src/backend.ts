@@ -45,17 +45,18 @@ export interface Backend {
   get(bucket: Bucket, key: Key): Buffer | undefined;
   /** Rows in key order, staged changes included. Synchronous: keep `limit` small enough for one turn. */
   range(bucket: Bucket, range: RowRange): Row[];
-  /** Stages a put. `value` must not change afterwards. */
+  /** Stages a put. `value` must not change afterwards. Throws FatalError when the key is longer than 1977 bytes. */
   put(bucket: Bucket, key: Key, value: Buffer): void;
   /** Stages a removal; fine when the key is absent. */
   remove(bucket: Bucket, key: Key): void;
-  /** Staged operations that no commit has taken yet. */
+  /** Keys with staged changes that no commit has taken yet; several changes to one key count once. */
   readonly stagedCount: number;
-  /** Bytes of keys and values staged that no commit has taken yet. */
+  /** Bytes of these keys and of their staged values. */
   readonly stagedBytes: number;
   /**
    * Hands everything staged so far to the store as one atomic batch. One commit runs at a time; a call during one waits its turn
-   * and takes what is staged then. With nothing staged it still waits for earlier commits.
+   * and takes what is staged then. With nothing staged it still waits for earlier commits. After one commit failed, all later
+   * ones are refused with its error: the process must end.
    */
   commit(): Commit;
   /** Bytes the store occupies (file size), free pages included. */
@@ -64,13 +65,13 @@ export interface Backend {
   sizeInUseBytes(): number;
   /** Commits what is staged, then opens a view of it. */
   openView(): Promise<BackendView>;
-  /** Commits and makes durable what is staged, then closes. Later calls throw. */
+  /** Commits and makes durable what is staged, then closes, with all views that are still open. Later calls throw. */
   close(): Promise<void>;
 }
 
 /** Makes, finds and replaces whole backends by name; names are plain file names such as `db` or `db.next`. */
 export interface BackendFactory {
-  /** Opens or creates. */
+  /** Opens or creates. Rejects with StorageError when it is open already, or not a store. */
   open(name: string): Promise<Backend>;
   exists(name: string): Promise<boolean>;
   /** Atomically puts the closed backend `from` in the place of the closed (or absent) backend `to`, durably. */

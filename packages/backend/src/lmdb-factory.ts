@@ -1,0 +1,260 @@
+/**
+ * Stores of lmdb in one directory. A store is one file, so that another can take its place in one rename; the lock file beside it
+ * can be made anew whenever nobody has the store open.
+ *
+ * | file | content |
+ * |---|---|
+ * | `NAME` | the store |
+ * | `NAME-lock` | lmdb's table of readers and its mutexes |
+ * | `NAME.creating`, `NAME.creating-lock` | a store that is not whole yet; junk after a crash, removed at the next open |
+ */
+import { type FileHandle, mkdir, open, rename, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type Clock,
+  type CrashPoints,
+  exponentialBuckets,
+  type Histogram,
+  type Logger,
+  type Meter,
+  noCrashPoints,
+  StorageError,
+  type StorageVerb,
+} from '@quorate/base';
+import type { Backend, BackendFactory } from './backend.ts';
+import type { Bucket } from './buckets.ts';
+import { BufferedBackend } from './buffered-backend.ts';
+import type { LmdbEngine } from './lmdb-backend.ts';
+import { ChangeSet } from './write-buffer.ts';
+
+export interface LmdbFactoryOptions {
+  /** Where the stores are; created with mode 0700 when absent. */
+  readonly directory: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly meter: Meter;
+  readonly crash: CrashPoints;
+  /** Address space reserved for each store, in bytes. Default 16 GiB; a bigger store is mapped again, at a price. */
+  readonly mapSizeBytes?: number;
+  /** The store whose sizes the metrics tell. Default `db`. */
+  readonly meteredName?: string;
+}
+
+const mapSizeBytesDefault = 16 * 1024 ** 3;
+const creatingSuffix = '.creating';
+const lockSuffix = '-lock';
+
+/** The row that names the format; before all buckets. */
+const formatBucket: Bucket = { name: 'format', id: 0 };
+const formatKey = 'format';
+const format = 'quorate 1';
+
+/** A factory of stores in `directory`. One factory per directory: it knows which stores are open. */
+export function lmdbBackendFactory(options: LmdbFactoryOptions): BackendFactory {
+  return new LmdbBackendFactory(options);
+}
+
+class LmdbBackendFactory implements BackendFactory {
+  readonly #options: LmdbFactoryOptions;
+  readonly #commitSeconds: Histogram;
+  /** Open stores; undefined while one is being opened. */
+  readonly #open = new Map<string, Backend | undefined>();
+  #sizeBytes = 0;
+  #sizeInUseBytes = 0;
+
+  constructor(options: LmdbFactoryOptions) {
+    this.#options = options;
+    const { meter } = options;
+    this.#commitSeconds = meter.histogram(
+      {
+        name: 'etcd_disk_backend_commit_duration_seconds',
+        help: 'The latency distributions of commit called by backend.',
+      },
+      exponentialBuckets(0.001, 2, 14),
+    );
+    meter.observedGauge(
+      {
+        name: 'etcd_mvcc_db_total_size_in_bytes',
+        help: 'Total size of the underlying database physically allocated in bytes.',
+      },
+      () => this.#measure()?.sizeBytes() ?? this.#sizeBytes,
+    );
+    meter.observedGauge(
+      {
+        name: 'etcd_mvcc_db_total_size_in_use_in_bytes',
+        help: 'Total size of the underlying database logically in use in bytes.',
+      },
+      () => this.#measure()?.sizeInUseBytes() ?? this.#sizeInUseBytes,
+    );
+  }
+
+  async open(name: string): Promise<Backend> {
+    const path = this.#path(name);
+    this.#mustBeClosed(name);
+    this.#open.set(name, undefined);
+    try {
+      const backend = await this.#openAt(name, path);
+      this.#open.set(name, backend);
+      return backend;
+    } catch (error) {
+      this.#open.delete(name);
+      throw error;
+    }
+  }
+
+  async exists(name: string): Promise<boolean> {
+    return fileExists(this.#path(name));
+  }
+
+  async replace(from: string, to: string): Promise<void> {
+    const fromPath = this.#path(from);
+    const toPath = this.#path(to);
+    this.#mustBeClosed(from);
+    this.#mustBeClosed(to);
+    // Lock files first: a store must never meet the lock file of another.
+    await removeFile(fromPath + lockSuffix);
+    await removeFile(toPath + lockSuffix);
+    await attempt('rename', fromPath, () => rename(fromPath, toPath));
+    await this.#syncDirectory();
+  }
+
+  async remove(name: string): Promise<void> {
+    const path = this.#path(name);
+    this.#mustBeClosed(name);
+    await removeStore(path);
+    await removeStore(path + creatingSuffix);
+    await this.#syncDirectory();
+  }
+
+  async #openAt(name: string, path: string): Promise<Backend> {
+    const { directory, clock, logger, crash } = this.#options;
+    const created = await attempt('open', directory, () => mkdir(directory, { recursive: true, mode: 0o700 }));
+    if (created !== undefined) await syncPath(join(created, '..'));
+    await this.#removeJunk(path);
+    if (!(await fileExists(path))) await this.#create(path);
+    const engine = await this.#engine(path, crash);
+    const found = engine.get(formatBucket, formatKey)?.toString('latin1');
+    if (found !== format) {
+      await engine.close();
+      throw new StorageError('backend', 'open', 'not a store of this program', { path, found, expected: format });
+    }
+    // What a former process committed may still be on its way to the disk; from here on, what is there stays.
+    await syncPath(path);
+    logger.info('opened backend', { path, sizeBytes: engine.sizeBytes(), sizeInUseBytes: engine.sizeInUseBytes() });
+    return new BufferedBackend({
+      engine,
+      clock,
+      crash,
+      commitSeconds: this.#commitSeconds,
+      onClosed: () => {
+        if (name === this.#meteredName) this.#rememberSizes(engine);
+        this.#open.delete(name);
+      },
+    });
+  }
+
+  /** Under another name until it is whole: an lmdb file cut off in its first pages could not be opened any more. */
+  async #create(path: string): Promise<void> {
+    const creating = path + creatingSuffix;
+    const engine = await this.#engine(creating, noCrashPoints);
+    const first = new ChangeSet();
+    first.set(formatBucket, formatKey, Buffer.from(format, 'latin1'));
+    await engine.write(first).durable;
+    await engine.close();
+    await removeFile(creating + lockSuffix);
+    await attempt('rename', creating, () => rename(creating, path));
+    await this.#syncDirectory();
+  }
+
+  /** Loads the native library at its first use: most packages need the contract only. */
+  async #engine(path: string, crash: CrashPoints): Promise<LmdbEngine> {
+    const lmdb = await import('./lmdb-backend.ts');
+    return new lmdb.LmdbEngine({ path, crash, mapSizeBytes: this.#options.mapSizeBytes ?? mapSizeBytesDefault });
+  }
+
+  async #removeJunk(path: string): Promise<void> {
+    const junk = path + creatingSuffix;
+    if (!(await fileExists(junk)) && !(await fileExists(junk + lockSuffix))) return;
+    this.#options.logger.warn('removing a store that was not created completely', { path: junk });
+    await removeStore(junk);
+  }
+
+  #syncDirectory(): Promise<void> {
+    return syncPath(this.#options.directory);
+  }
+
+  #path(name: string): string {
+    if (!/^[a-z0-9][a-z0-9._-]*$/i.test(name))
+      throw new StorageError('backend', 'open', 'not a name of a store', { name });
+    return join(this.#options.directory, name);
+  }
+
+  #mustBeClosed(name: string): void {
+    if (this.#open.has(name)) throw new StorageError('backend', 'lock', 'the store is open already', { name });
+  }
+
+  get #meteredName(): string {
+    return this.#options.meteredName ?? 'db';
+  }
+
+  #measure(): Backend | undefined {
+    return this.#open.get(this.#meteredName);
+  }
+
+  #rememberSizes(engine: LmdbEngine): void {
+    this.#sizeBytes = engine.sizeBytes();
+    this.#sizeInUseBytes = engine.sizeInUseBytes();
+  }
+}
+
+async function attempt<T>(verb: StorageVerb, path: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new StorageError('backend', verb, reason, { path }, error);
+  }
+}
+
+async function fileExists(path: string): Promise<boolean> {
+  return attempt('read', path, async () => {
+    try {
+      await stat(path);
+      return true;
+    } catch (error) {
+      if (isAbsent(error)) return false;
+      throw error;
+    }
+  });
+}
+
+async function removeStore(path: string): Promise<void> {
+  await removeFile(path);
+  await removeFile(path + lockSuffix);
+}
+
+async function removeFile(path: string): Promise<void> {
+  await attempt('remove', path, async () => {
+    try {
+      await unlink(path);
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+    }
+  });
+}
+
+/** Makes the content of a file, or the entries of a directory, durable. */
+async function syncPath(path: string): Promise<void> {
+  await attempt('sync', path, async () => {
+    const handle: FileHandle = await open(path, 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  });
+}
+
+function isAbsent(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}
