@@ -127,7 +127,7 @@ export class SimMember {
       clock: clockOf(scheduler, process.guard),
       random,
       disk: new SimDisk(this.disk, process, () => this.diskDelayMs),
-      backends: this.backends.process({
+      backends: this.backends.forProcess({
         crash: process.crashPoints,
         schedule: (_step, run) => {
           scheduler.after(this.diskDelayMs, process.guard(run));

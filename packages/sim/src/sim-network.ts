@@ -86,7 +86,9 @@ export class SimNetwork {
       return;
     }
     this.#deliver(from, message.to, bytes);
-    if (this.#random.below(1000) < duplicatePerMille) this.#deliver(from, message.to, bytes);
+    // Peer streams never repeat what they carry, and a forwarded proposal is the one message raft cannot take twice.
+    const repeats = message.type !== MessageType.MSG_PROP && this.#random.below(1000) < duplicatePerMille;
+    if (repeats) this.#deliver(from, message.to, bytes);
   }
 
   /** Passes a snapshot on chunk by chunk; fails when the link does. */

@@ -210,8 +210,8 @@ class Assembly {
     if (entry.index <= before) return;
     const first = this.#entries[0]?.index ?? entry.index;
     const at = entry.index - first;
-    const follows = this.#entries.length > 0 || this.#snapshot === undefined || entry.index === before + 1;
-    if (at < 0 || at > this.#entries.length || !follows) {
+    // Where the first one stands is judged at the end: the oldest segments may have been released up to a mark that comes later.
+    if (at < 0 || at > this.#entries.length) {
       throw new CorruptionError('wal', `entries are missing from the log; ${advice}`, {
         file,
         index: entry.index,
@@ -223,8 +223,9 @@ class Assembly {
   }
 
   /**
-   * The log begins behind the mark. Entries behind it stay if the mark continues this very log (a compaction); a mark that does
-   * not (a snapshot from the leader) replaces everything.
+   * The log begins behind the mark. Entries behind it stay if the mark continues this very log (a compaction): it names one of
+   * its entries, or one before its first when those up to a later mark were released already. A mark that does not (a snapshot
+   * from the leader) replaces everything.
    */
   #addMark(mark: SnapshotMark): void {
     const first = this.#entries[0]?.index ?? 0;
@@ -232,7 +233,8 @@ class Assembly {
     const older = this.#snapshot !== undefined && mark.index <= this.#snapshot.index;
     if (older) return;
     const continues = at !== undefined && at.index === mark.index && at.term === mark.term;
-    this.#entries = continues ? this.#entries.slice(mark.index - first + 1) : [];
+    if (continues) this.#entries = this.#entries.slice(mark.index - first + 1);
+    else if (first <= mark.index) this.#entries = [];
     this.#snapshot = mark;
   }
 

@@ -88,6 +88,35 @@ describe('a log', () => {
     expect(recovery.entries.map((e) => e.index)).toEqual(Array.from({ length: 50 }, (_, i) => 151 + i));
   });
 
+  test('marks and releases in any rhythm leave a log that opens', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 0, max: 1e9 }), async (seed) => {
+        const random = new SeededRandom(seed);
+        const disk = new MemoryDisk();
+        const options = walOptions(disk, { random });
+        const wal = await Wal.create(options, metadata);
+        let index = 0;
+        let mark = 0;
+        for (let i = 0; i < 30; i++) {
+          for (let n = random.below(20); n > 0; n--) wal.append(undefined, [entry(++index, random.below(400))]);
+          if (index > mark && random.below(3) === 0) {
+            mark += 1 + random.below(index - mark);
+            wal.append(undefined, [], { index: mark, term: 1, confState: Buffer.alloc(0) });
+          }
+          await wal.sync();
+          if (random.below(2) === 0) await wal.release(mark);
+        }
+        await wal.close();
+        const { recovery } = await reopen(options, index);
+        expect(recovery.snapshot?.index ?? 0).toBe(mark);
+        expect(recovery.entries.map((e) => e.index)).toEqual(
+          Array.from({ length: index - mark }, (_, i) => mark + 1 + i),
+        );
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   test('a mark that does not continue the log replaces it', async () => {
     const options = walOptions(new MemoryDisk());
     const wal = await Wal.create(options, metadata);
