@@ -157,9 +157,9 @@ function neverSent({ code, details }: ServiceError): boolean {
   );
 }
 
-/** Drops grpc-js' framing around the reason: "No connection established. Last error: X. Resolution note: ". */
+/** Drops grpc-js' framing around the reason: "No connection established. Last error: Error: X. Resolution note: ". */
 function plainReason(details: string): string {
-  return /Last error: (.*?)\. Resolution note:/s.exec(details)?.[1] ?? details;
+  return /Last error: (?:Error: )?(.*?)\. Resolution note:/s.exec(details)?.[1] ?? details;
 }
 
 function metadataOf(attempt: Attempt): Metadata {

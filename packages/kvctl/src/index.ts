@@ -1,1 +1,3 @@
-export {};
+export { Exit, type ExitCode } from './exit.ts';
+export type { Io } from './io.ts';
+export { run } from './run.ts';

@@ -1,0 +1,56 @@
+/** What can be shown, whatever the format. A format implements the reports it supports; the rest it refuses by name. */
+import type {
+  AlarmResponse,
+  DeleteRangeResponse,
+  HashKVResponse,
+  MemberListResponse,
+  PutResponse,
+  RangeResponse,
+  StatusResponse,
+  TxnResponse,
+} from '@quorate/proto';
+import type { ByteString } from '../text/bytes.ts';
+
+/** The answer of one endpoint to `endpoint status`. */
+export interface EndpointStatus {
+  readonly endpoint: string;
+  readonly status: StatusResponse;
+}
+
+/** The outcome of `endpoint health` for one endpoint. */
+export interface EndpointHealth {
+  readonly endpoint: string;
+  readonly healthy: boolean;
+  /** Milliseconds until the answer. */
+  readonly tookMs: number;
+  /** Why it is not healthy; empty when it is. */
+  readonly error: ByteString;
+}
+
+/** The answer of one endpoint to `endpoint hashkv`. */
+export interface EndpointHash {
+  readonly endpoint: string;
+  readonly hash: HashKVResponse;
+}
+
+/** One function per thing to show. */
+export interface Reports {
+  readonly get: (response: RangeResponse, options: { readonly valueOnly: boolean }) => void;
+  readonly put: (response: PutResponse) => void;
+  readonly del: (response: DeleteRangeResponse) => void;
+  readonly txn: (response: TxnResponse) => void;
+  readonly alarm: (response: AlarmResponse) => void;
+  readonly memberList: (response: MemberListResponse) => void;
+  readonly endpointHealth: (list: readonly EndpointHealth[]) => void;
+  readonly endpointStatus: (list: readonly EndpointStatus[]) => void;
+  readonly endpointHashKv: (list: readonly EndpointHash[]) => void;
+}
+
+/** A format: the reports it has. */
+export type Printer = Partial<Reports>;
+
+/** Where reports go. */
+export interface Output {
+  out(text: ByteString): void;
+  err(text: ByteString): void;
+}

@@ -1,0 +1,78 @@
+/** The simple format, for people: keys and values as they are, one per line; lists with commas. */
+import type {
+  AlarmMember,
+  DeleteRangeResponse,
+  KeyValue,
+  PutResponse,
+  RangeResponse,
+  ResponseOp,
+} from '@quorate/proto';
+import { type ByteString, fromBytes, fromText, hexEscape } from '../text/bytes.ts';
+import { formatDuration } from '../text/duration.ts';
+import { alarmName } from './alarm-name.ts';
+import type { Output, Printer } from './reports.ts';
+import { hashRows, memberRows, type Rows, statusRows } from './rows.ts';
+
+export function simplePrinter(output: Output, { hex }: { hex: boolean }): Printer {
+  const text = new SimpleText(hex ? hexEscape : fromBytes);
+  return {
+    get: (response, { valueOnly }) => output.out(text.get(response, valueOnly)),
+    put: (response) => output.out(text.put(response)),
+    del: (response) => output.out(text.del(response)),
+    txn: ({ succeeded, responses }) =>
+      output.out(`${succeeded ? 'SUCCESS' : 'FAILURE'}\n${responses.map((op) => `\n${text.op(op)}`).join('')}`),
+    alarm: ({ alarms }) => output.out(alarms.map(alarmLine).join('')),
+    memberList: ({ members }) => output.out(lines(memberRows(members))),
+    endpointHealth: (list) => {
+      for (const { endpoint, healthy, tookMs, error } of list) {
+        const took = formatDuration(tookMs);
+        const name = fromText(endpoint);
+        if (healthy) output.out(`${name} is healthy: successfully committed proposal: took = ${took}\n`);
+        else output.err(`${name} is unhealthy: failed to commit proposal: ${error}\n`);
+      }
+    },
+    endpointStatus: (list) => output.out(lines(statusRows(list))),
+    endpointHashKv: (list) => output.out(lines(hashRows(list))),
+  };
+}
+
+class SimpleText {
+  readonly #show: (bytes: Buffer) => ByteString;
+
+  constructor(show: (bytes: Buffer) => ByteString) {
+    this.#show = show;
+  }
+
+  get({ kvs }: RangeResponse, valueOnly: boolean): ByteString {
+    return kvs.map((kv) => (valueOnly ? `${this.#show(kv.value)}\n` : this.#keyValue(kv))).join('');
+  }
+
+  put({ prevKv }: PutResponse): ByteString {
+    return `OK\n${prevKv === undefined ? '' : this.#keyValue(prevKv)}`;
+  }
+
+  del({ deleted, prevKvs }: DeleteRangeResponse): ByteString {
+    return `${deleted}\n${prevKvs.map((kv) => this.#keyValue(kv)).join('')}`;
+  }
+
+  op(op: ResponseOp): ByteString {
+    if (op.responseRange !== undefined) return this.get(op.responseRange, false);
+    if (op.responsePut !== undefined) return this.put(op.responsePut);
+    if (op.responseDeleteRange !== undefined) return this.del(op.responseDeleteRange);
+    return 'unexpected response\n';
+  }
+
+  #keyValue({ key, value }: KeyValue): ByteString {
+    return `${this.#show(key)}\n${this.#show(value)}\n`;
+  }
+}
+
+/** As Go's protobuf text: fields at their default are left out, each followed by a space. */
+function alarmLine({ memberID, alarm }: AlarmMember): ByteString {
+  const member = memberID === 0n ? '' : `memberID:${memberID} `;
+  return `${member}${alarm === 0 ? '' : `alarm:${alarmName(alarm)} `}\n`;
+}
+
+function lines({ rows }: Rows): ByteString {
+  return rows.map((row) => `${row.join(', ')}\n`).join('');
+}

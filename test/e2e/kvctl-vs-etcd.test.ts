@@ -1,0 +1,261 @@
+/**
+ * kvctl against etcdctl: every command line of the table runs through both, each against an etcd of its own that has seen the
+ * same commands, and must print the same bytes and end with the same code. Runs with every etcd that is installed.
+ */
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { Readable } from 'node:stream';
+import { systemClock } from '@quorate/client';
+import { type Io, run } from 'kvctl';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type EtcdInstallation, EtcdProcess, installedEtcds } from '../support/etcd-process.ts';
+import { freePorts, kvctlProgram } from '../support/kvd-process.ts';
+import {
+  alarmCases,
+  type CtlCase,
+  type CtlResult,
+  clusterCases,
+  ctlCases,
+  masked,
+  maskedStatus,
+  maskedStatusCell,
+  quotaCases,
+  replaced,
+} from './ctl-cases.ts';
+
+const installations = installedEtcds();
+/** The same for both twins, so that their ids are the same. */
+const peerUrl = 'http://127.0.0.1:2380';
+
+interface Target {
+  readonly endpoint: string;
+  readonly dead: string;
+}
+
+/** Runs kvctl in this process. */
+async function runKvctl({ args, stdin = '', env = {} }: CtlCase, target: string): Promise<CtlResult> {
+  const output = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
+  const io: Io = {
+    env: Object.fromEntries(Object.entries(env).map(([name, value]) => [`KVCTL_${name}`, value])),
+    stdin: Readable.from(stdin === '' ? [] : [Buffer.from(stdin, 'latin1')]),
+    stdout: { write: (bytes) => output.stdout.push(bytes) },
+    stderr: { write: (bytes) => output.stderr.push(bytes) },
+    clock: systemClock,
+    readFile: readFileSync,
+    columns: 100,
+    version: '0.0.0',
+  };
+  const code = await run(['--endpoints', target, ...args], io);
+  return { code, stdout: text(output.stdout), stderr: text(output.stderr) };
+}
+
+/** Runs a program with arguments of any bytes, which only a shell can pass on. */
+function runProgram(words: readonly string[], { stdin = '', env = {} }: CtlCase, prefix: string): Promise<CtlResult> {
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith('ETCD') && !name.startsWith('KVCTL'),
+  );
+  const own = Object.entries(env).map(([name, value]) => [`${prefix}_${name}`, value] as const);
+  return new Promise((resolve, reject) => {
+    const child = spawn('/bin/bash', ['-c', `exec ${words.map(shellQuoted).join(' ')}`], {
+      env: Object.fromEntries([...inherited, ...own]),
+      timeout: 30_000,
+      killSignal: 'SIGKILL',
+    });
+    const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
+    child.stdout.on('data', (chunk: Buffer) => output.stdout.push(chunk));
+    child.stderr.on('data', (chunk: Buffer) => output.stderr.push(chunk));
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, stdout: text(output.stdout), stderr: text(output.stderr) }));
+    // A program that reads no input may be gone before it is written.
+    child.stdin.on('error', () => {});
+    child.stdin.end(Buffer.from(stdin, 'latin1'));
+  });
+}
+
+function runEtcdctl({ etcdctl }: EtcdInstallation, line: CtlCase, target: string): Promise<CtlResult> {
+  return runProgram([etcdctl, '--endpoints', target, ...line.args], line, 'ETCDCTL');
+}
+
+function shellQuoted(word: string): string {
+  const escaped = [...word].map((char) => (/[\w./:=,-]/.test(char) ? char : `\\x${hex(char)}`));
+  return `$'${escaped.join('')}'`;
+}
+
+function hex(char: string): string {
+  return char.charCodeAt(0).toString(16).padStart(2, '0');
+}
+
+function text(chunks: readonly Uint8Array[]): string {
+  return Buffer.concat(chunks).toString('latin1');
+}
+
+function targetOf({ endpoints }: CtlCase, { endpoint, dead }: Target): string {
+  if (endpoints === undefined) return endpoint;
+  return endpoints === 'dead' ? dead : `${dead},${endpoint}`;
+}
+
+/** What a result is reduced to before two of them are compared. */
+function comparable(line: CtlCase, result: CtlResult, { endpoint, dead }: Target): unknown {
+  const named = replaced(replaced(masked(result), dead, 'DEAD'), endpoint.replace(/.*:/, ''), 'PORT');
+  const stdout = asciiBoxes(named.stdout);
+  switch (line.compared ?? 'all') {
+    case 'refusal':
+      return { code: named.code, refusal: named.stderr.split('\n', 1)[0]!.replace('"etcdctl"', '"kvctl"') };
+    case 'status':
+      return { ...named, stdout: statusColumns(line, stdout) };
+    default:
+      return { ...named, stdout: withoutZeroRevision(line, stdout) };
+  }
+}
+
+/** Debian builds etcdctl 3.5 with a library that draws other lines than etcd's releases do. */
+function asciiBoxes(stdout: string): string {
+  return Buffer.from(stdout, 'latin1')
+    .toString()
+    .replace(/[┌┬┐├┼┤└┴┘]/g, '+')
+    .replaceAll('─', '-')
+    .replaceAll('│', '|');
+}
+
+/** Since 3.6 the fields format leaves out the revision of answers that have none. */
+function withoutZeroRevision(line: CtlCase, stdout: string): string {
+  return line.args.includes('member') ? stdout.replace('"Revision" : 0\n', '') : stdout;
+}
+
+const newFields = /^"(?:StorageVersion|DBSizeInUse|DBSizeQuota|DowngradeTargetVersion|DowngradeEnabled)" : .*\n/gm;
+
+/** A status without what came with 3.6 and without what depends on the moment. */
+function statusColumns({ args }: CtlCase, stdout: string): unknown {
+  if (args.includes('fields')) return maskedStatus(stdout.replace(newFields, ''));
+  if (args.includes('json')) return maskedStatus(stdout);
+  const rows = stdout.split('\n').filter((row) => row !== '' && !row.startsWith('+'));
+  if (!args.includes('table')) return rows.map((row) => oldCells(row.split(', ')));
+  return rows.map((row) => oldCells(row.split('|').slice(1, -1)));
+}
+
+const columns = (
+  'endpoint,ID,version,storage version,db size,in use,percentage not in use,quota,is leader,is learner,' +
+  'raft term,raft index,raft applied index,errors,downgrade target version,downgrade enabled'
+).split(',');
+const isNew = (column: string): boolean => /storage version|in use|quota|downgrade/.test(column);
+const oldColumns = columns.filter((column) => !isNew(column));
+
+function oldCells(cells: readonly string[]): string[] {
+  const names = cells.length === columns.length ? columns : oldColumns;
+  return cells.flatMap((cell, i) => (isNew(names[i]!) ? [] : [maskedStatusCell(cell, names[i]!)]));
+}
+
+function nameOf({ args, stdin, env, endpoints }: CtlCase): string {
+  const words = args.map((word) =>
+    /^[\x21-\x7e]+$/.test(word) && word.length < 40 ? word : JSON.stringify(word.slice(0, 40)),
+  );
+  const input = stdin === undefined ? '' : ` < ${JSON.stringify(stdin.slice(0, 60))}`;
+  const variables = Object.entries(env ?? {})
+    .map(([name, value]) => `${name}=${value} `)
+    .join('');
+  return `${variables}${words.join(' ')}${input}${endpoints === undefined ? '' : ` at ${endpoints}`}`;
+}
+
+function compareAll(installation: EtcdInstallation, cases: readonly CtlCase[], flags: readonly string[]): void {
+  let theirs: EtcdProcess | undefined;
+  let ours: EtcdProcess | undefined;
+  let dead = '';
+
+  beforeAll(async () => {
+    const [deadPort] = await freePorts(1);
+    dead = `127.0.0.1:${deadPort}`;
+    theirs = await EtcdProcess.start({ installation, flags, peerUrl });
+    ours = await EtcdProcess.start({ installation, flags, peerUrl });
+  });
+  afterAll(() => {
+    theirs?.stop();
+    ours?.stop();
+  });
+
+  // The order matters: each line finds what the ones before it left.
+  test.each(cases.map((line) => [nameOf(line), line] as const))('%s', async (_name, line) => {
+    const their: Target = { endpoint: theirs!.endpoint, dead };
+    const our: Target = { endpoint: ours!.endpoint, dead };
+    const [expected, actual] = await Promise.all([
+      runEtcdctl(installation, line, targetOf(line, their)),
+      runKvctl(line, targetOf(line, our)),
+    ]);
+    const { kvctlDiffers: difference } = line;
+    if (difference?.from.includes(installation.minor) !== true) {
+      expect(comparable(line, actual, our)).toEqual(comparable(line, expected, their));
+      return;
+    }
+    const { code, stdout = /^$/, stderr = /^$/ } = difference.kvctl;
+    expect(actual).toEqual({ code, stdout: expect.stringMatching(stdout), stderr: expect.stringMatching(stderr) });
+    expect(comparable(line, actual, our), 'there is no difference any more').not.toEqual(
+      comparable(line, expected, their),
+    );
+  });
+}
+
+for (const installation of installations) {
+  describe(`like etcdctl ${installation.version}`, () => {
+    compareAll(installation, ctlCases, []);
+  });
+  describe(`like etcdctl ${installation.version} when the space runs out`, () => {
+    compareAll(installation, quotaCases, ['--quota-backend-bytes', '200000']);
+  });
+}
+
+describe.runIf(installations.length > 0)('the program', () => {
+  let etcd: EtcdProcess | undefined;
+  beforeAll(async () => {
+    etcd = await EtcdProcess.start({ installation: installations.at(-1)! });
+  });
+  afterAll(() => etcd?.stop());
+
+  const kvctl = (args: readonly string[], more: Partial<CtlCase> = {}): Promise<CtlResult> =>
+    runProgram([process.execPath, kvctlProgram, '--endpoints', etcd!.endpoint, ...args], { args, ...more }, 'KVCTL');
+
+  test('passes arguments of any bytes on', async () => {
+    expect(await kvctl(['put', '\xff\xfekey', 'value\x80'])).toEqual({ code: 0, stdout: 'OK\n', stderr: '' });
+    expect(await kvctl(['get', '\xff', '--prefix'])).toEqual({
+      code: 0,
+      stdout: '\xff\xfekey\nvalue\x80\n',
+      stderr: '',
+    });
+  });
+
+  test('reads standard input whole', async () => {
+    const value = Array.from({ length: 300_000 }, (_, i) => String.fromCharCode(i % 256)).join('');
+    expect(await kvctl(['put', 'large'], { stdin: value })).toMatchObject({ code: 0, stdout: 'OK\n' });
+    expect(await kvctl(['get', 'large', '--print-value-only'])).toMatchObject({ code: 0, stdout: `${value}\n` });
+  });
+
+  test('does not wait for input it does not need', async () => {
+    const script = `sleep 20 | ${process.execPath} ${kvctlProgram} --endpoints ${etcd!.endpoint} put quick v`;
+    const startMs = Date.now();
+    const child = spawn('/bin/bash', ['-c', `${script}; kill %1`], { stdio: 'ignore' });
+    await new Promise((resolve) => child.on('close', resolve));
+    expect(Date.now() - startMs).toBeLessThan(25_000);
+    expect(await kvctl(['get', 'quick'])).toMatchObject({ stdout: 'quick\nv\n' });
+  });
+
+  test('refuses a format that cannot show the answer before it writes', async () => {
+    expect(await kvctl(['put', 'unwritten', 'v', '-w', 'table'])).toEqual({
+      code: 4,
+      stdout: '',
+      stderr: 'Error: table not supported as output format\n',
+    });
+    expect(await kvctl(['get', 'unwritten'])).toMatchObject({ stdout: '' });
+  });
+
+  test('ends quietly when its reader leaves', async () => {
+    await kvctl(['put', 'long'], { stdin: 'x'.repeat(1_000_000) });
+    const line = `${process.execPath} ${kvctlProgram} --endpoints ${etcd!.endpoint} get long | head -c 4`;
+    const result = await runProgram(['bash', '-c', `${line}; exit $\{PIPESTATUS[0]}`], { args: [] }, 'KVCTL');
+    expect(result).toMatchObject({ stdout: 'long', stderr: '' });
+  });
+});
+
+if (installations.length === 0) test.skip('needs etcd and etcdctl, which are not installed here', () => {});
+
+test('the tables for clusters hold no line that only one of the two programs knows', () => {
+  const names = [...clusterCases, ...alarmCases].map(nameOf);
+  expect(new Set(names).size).toBe(names.length);
+});
