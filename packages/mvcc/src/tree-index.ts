@@ -1,6 +1,8 @@
 /**
  * The index: for every key its versions, in key order. Values in the tree are ids of the newest version; a key whose newest
- * version is a tombstone has the id's complement, which is negative, so that the tree can count the living.
+ * version is a tombstone has the id's complement, which is negative, so that the tree can count the living. There is no hash map
+ * beside the tree: with a million keys it finds one in 1 µs instead of 2, but holds the event loop for 20 to 40 ms whenever it
+ * doubles (measured from 500,000 keys on), and puts need the way down the tree anyway.
  *
  * Compaction to revision C forgets, for each key, everything behind its newest version at or before C, and that one too when it
  * is a tombstone before C (one at exactly C stays until the next compaction, so that a watch from C still sees the delete).
