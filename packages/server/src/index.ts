@@ -1,4 +1,4 @@
-export { type Booted, foundingIds, StartError } from './bootstrap.ts';
+export { type Booted, foundingIds, StartError, walDirectory } from './bootstrap.ts';
 export { type InitialMember, type MemberConfig, memberDefaults, requestTimeoutMs } from './config.ts';
 export { computeClusterId, computeMemberId } from './identity.ts';
 export { Leadership } from './leadership.ts';
@@ -16,4 +16,4 @@ export { GrpcPeerTransport, type GrpcPeerTransportOptions } from './peers/grpc-p
 export type { Runtime } from './runtime.ts';
 export { memberServices } from './services.ts';
 export { encodeSnapshot, SnapshotDecoder, type SnapshotRow } from './snapshot-codec.ts';
-export type { StateMachine } from './state-machine.ts';
+export { StateMachine, type StateMachineOptions } from './state-machine.ts';

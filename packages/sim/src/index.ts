@@ -1,6 +1,7 @@
 export { checkHistory } from './check.ts';
 export { endFaults, type Fault, keepAlive, type PlannedFault, planFaults, strike } from './faults.ts';
 export { type Answer, type Call, History, type Operation, type Outcome } from './history.ts';
+export { digestStore, type ReplayOptions, replayLog, type StateDigest } from './replay.ts';
 export { runSeed, SeedFailure, type SeedOptions, type SeedReport, shrinkSeed } from './run-seed.ts';
 export { Scheduler } from './scheduler.ts';
 export { SimCluster, type SimClusterOptions, type SimConfig } from './sim-cluster.ts';

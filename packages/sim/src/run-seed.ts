@@ -3,7 +3,6 @@
  * a failure says the line that repeats it.
  */
 import { SeededRandom } from '@quorate/base';
-import { checkHistory } from './check.ts';
 import { endFaults, keepAlive, type PlannedFault, planFaults, strike } from './faults.ts';
 import { SimCluster, type SimConfig } from './sim-cluster.ts';
 import { Client } from './workload.ts';
@@ -72,7 +71,7 @@ export async function runSeed(options: SeedOptions): Promise<SeedReport> {
   } catch (error) {
     throw new SeedFailure(options, String(error), plan, cluster, error);
   }
-  const complaints = [...checkHistory(cluster.history, cluster.truth), ...cluster.checkReplicas()];
+  const complaints = cluster.checkAll();
   if (complaints.length > 0) throw new SeedFailure(options, complaints.slice(0, 10).join('\n'), plan, cluster);
   return report(options.seed, cluster, plan.length);
 }

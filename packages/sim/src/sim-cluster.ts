@@ -2,6 +2,7 @@
 import { formatId, type MemberId, type Random, SeededRandom } from '@quorate/base';
 import { KeyValue } from '@quorate/proto';
 import { foundingIds, type InitialMember, type Member, type MemberConfig, memberDefaults } from '@quorate/server';
+import { checkHistory } from './check.ts';
 import { History } from './history.ts';
 import { Scheduler } from './scheduler.ts';
 import { SimMember } from './sim-member.ts';
@@ -92,6 +93,11 @@ export class SimCluster {
           member?.isServing === true && member.leadership.leader === leader && member.appliedIndex === applied,
       )
     );
+  }
+
+  /** All complaints, about what clients saw and about the final states. None means nothing was lost, doubled or reordered. */
+  checkAll(): string[] {
+    return [...checkHistory(this.history, this.truth), ...this.checkReplicas()];
   }
 
   /** Complaints about the final states: every member's keys equal the truth at the last revision. */

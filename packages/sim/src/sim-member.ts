@@ -28,6 +28,7 @@ export type CrashKind = 'process' | 'power';
 
 export class SimMember {
   readonly name: string;
+  readonly config: MemberConfig;
   readonly disk: MemoryDisk = new MemoryDisk();
   readonly backends: MemoryBackendFactory;
   readonly #options: SimMemberOptions;
@@ -42,6 +43,7 @@ export class SimMember {
 
   constructor(options: SimMemberOptions) {
     this.name = options.config.name;
+    this.config = options.config;
     this.#options = options;
     this.backends = new MemoryBackendFactory();
   }
