@@ -124,6 +124,11 @@ describe('transactions', () => {
     ['a key put in one branch and beside', [op.put('a'), op.txn([], [op.put('a')])], 'duplicateKey'],
     ['a nested put, then a nested delete', [op.txn([op.put('a')]), op.txn([op.del('a')])], 'ok'],
     ['a nested delete, then a nested put', [op.txn([op.del('a')]), op.txn([op.put('a')])], 'duplicateKey'],
+    [
+      'a delete in either nested branch, then a nested put',
+      [op.txn([], [op.del('a')]), op.txn([op.put('a')])],
+      'duplicateKey',
+    ],
     ['put and delete in branches of one', [op.txn([op.del('a')], [op.put('a')])], 'ok'],
     ['a nested put beside a delete, in whatever order', [op.txn([op.put('a')]), op.del('a')], 'duplicateKey'],
     ['a put beside a nested delete', [op.put('a'), op.txn([op.del('a')])], 'duplicateKey'],

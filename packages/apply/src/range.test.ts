@@ -112,6 +112,22 @@ test('below the compact revision nothing is read, at it and for any negative rev
   expect(() => valueAt(2)).toThrow(new KvError('compacted'));
 });
 
+describe('in slices of one row, whatever the order and limit, the answer is the same', () => {
+  const options = [{}, { minModRevision: 4 }, { keysOnly: true }, { countOnly: true }, { revision: 4 }];
+  const orders = [0, 1, 2].flatMap((sortOrder) => [0, 4].map((sortTarget) => ({ sortOrder, sortTarget })));
+  test.each(orders.flatMap((order) => options.map((option) => ({ ...order, ...option }))))('%o', (option) => {
+    for (const limit of [0, 1, 2, 3, 5, 6]) {
+      const request = get('a', 'z', { ...option, limit });
+      const scan = new RangeScan(machine.store.read(), request);
+      let steps = 1;
+      while (!scan.step(1)) steps++;
+      expect(scan.step(1)).toBe(true);
+      expect(scan.parts()).toEqual(rangeParts(machine.store.read(), request));
+      expect(steps).toBeLessThanOrEqual(6);
+    }
+  });
+});
+
 test('a scan that a compaction overtakes ends with the answer for it', async () => {
   const other = await Machine.open();
   for (const key of ['a', 'b', 'c']) other.do({ put: put(key) });
