@@ -1,7 +1,7 @@
 export { serveGrpcJs } from './grpc-js-transport.ts';
 export { clientVersionGuard, LeaderMonitor, learnerGuard } from './guards.ts';
 export { type CallGuard, type InstrumentOptions, instrument, type StreamKeeper } from './instrument.ts';
-export { ListenError, Port, type PortOptions } from './port.ts';
+export { ListenError, Port, type PortOptions, type PortServices } from './port.ts';
 export { okStatus, type RpcStatus, StatusError, tooLargeText, toStatus, wellFormed } from './respond.ts';
 export type {
   BidiHandler,

@@ -1,6 +1,7 @@
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:http2';
 import { connect as connectTcp, type Socket } from 'node:net';
+import { silentLogger } from '@quorate/base';
 import { PutRequest, PutResponse, services } from '@quorate/proto';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -175,29 +176,51 @@ describe('one port', () => {
 
   test('names the address it cannot listen on, and why', async () => {
     const on = await open();
-    const again = Port.listen({
-      host: '127.0.0.1',
-      port: on.port,
-      rpc: on.transport,
-      http: () => {},
-      clock: realClock,
-      logger: on.logger,
-    });
+    const again = Port.listen({ host: '127.0.0.1', port: on.port, clock: realClock, logger: on.logger });
     await expect(again).rejects.toThrow(ListenError);
     await expect(again).rejects.toThrow(`listen tcp 127.0.0.1:${on.port}: bind: address already in use`);
   });
 
   test('listens on the IPv4 address of a name', async () => {
-    const on = await open();
-    const port = await Port.listen({
-      host: 'localhost',
-      port: 0,
-      rpc: on.transport,
-      http: (_request, response) => response.end('named'),
-      clock: realClock,
-      logger: on.logger,
-    });
+    const port = await Port.listen({ host: 'localhost', port: 0, clock: realClock, logger: silentLogger });
+    port.serve({ http: (_request, response) => response.end('named') });
     expect(await httpGet(port.number, '/')).toBe('named');
+    await port.close(100);
+  });
+
+  test('lets connections wait until it is served', async () => {
+    const port = await Port.listen({ host: '127.0.0.1', port: 0, clock: realClock, logger: silentLogger });
+    let answered = false;
+    const answer = httpGet(port.number, '/early').then((text) => {
+      answered = true;
+      return text;
+    });
+    const gone = tcp(port.number);
+    await new Promise((resolve) => gone.once('connect', resolve));
+    gone.destroy();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(answered).toBe(false);
+    port.serve({ http: (request, response) => response.end(`served ${request.url}`) });
+    expect(await answer).toBe('served /early');
+    await port.close(100);
+  });
+
+  test('closes waiting connections when it is closed without ever having been served', async () => {
+    const port = await Port.listen({ host: '127.0.0.1', port: 0, clock: realClock, logger: silentLogger });
+    const socket = tcp(port.number);
+    await new Promise((resolve) => socket.once('connect', resolve));
+    const closed = untilClosed(socket);
+    await port.close(100);
+    await closed;
+  });
+
+  test('closes HTTP/2 connections where only HTTP/1.1 is served', async () => {
+    const port = await Port.listen({ host: '127.0.0.1', port: 0, clock: realClock, logger: silentLogger });
+    port.serve({ http: (_request, response) => response.end('plain') });
+    const socket = tcp(port.number);
+    socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+    expect(await untilClosed(socket)).toBe('');
+    expect(await httpGet(port.number, '/')).toBe('plain');
     await port.close(100);
   });
 });

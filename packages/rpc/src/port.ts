@@ -15,19 +15,26 @@ import type { RpcTransport } from './transport.ts';
 
 const preface = Buffer.from('PRI * HTTP/2.0', 'latin1');
 
+/** Connections that may wait for {@link Port.serve}; more are closed. */
+const waitingMax = 1_024;
+
 export interface PortOptions {
   /** Name or address to listen on; a name listens on its IPv4 address if it has one, as Go does. */
   readonly host: string;
   /** 0 picks a free one. */
   readonly port: number;
-  /** Takes the connections that speak HTTP/2. */
-  readonly rpc: RpcTransport;
-  /** Answers HTTP/1.1 requests. */
-  readonly http: RequestListener;
   readonly clock: Clock;
   readonly logger: Logger;
   /** A connection that has not shown what it speaks by then is closed; so is one whose HTTP/1.1 headers take longer. */
   readonly firstBytesTimeoutMs?: number;
+}
+
+/** Who serves a port. */
+export interface PortServices {
+  /** Takes the connections that speak HTTP/2; without it they are closed. */
+  readonly rpc?: RpcTransport;
+  /** Answers HTTP/1.1 requests. */
+  readonly http: RequestListener;
 }
 
 /** The port could not be opened; the message names the address and the reason. */
@@ -44,10 +51,13 @@ export class Port {
   readonly #server: Server;
   readonly #serveHttp1: (socket: Socket) => void;
   readonly #sniffing = new Set<Socket>();
+  /** Connections accepted before somebody serves them. */
+  #waiting: Socket[] = [];
+  #services: PortServices | undefined;
   readonly #firstBytesTimeoutMs: number;
   readonly #closed = new Deferred<void>();
 
-  /** Opens a port and serves it. Rejects with ListenError. */
+  /** Opens a port. Connections are accepted from now on, and wait until {@link serve}. Rejects with ListenError. */
   static async listen(options: PortOptions): Promise<Port> {
     const port = new Port(options);
     await port.#listen();
@@ -57,19 +67,16 @@ export class Port {
   private constructor(options: PortOptions) {
     this.#options = options;
     this.#firstBytesTimeoutMs = options.firstBytesTimeoutMs ?? 10_000;
-    this.#server = createServer(
-      {
-        noDelay: true,
-        headersTimeout: this.#firstBytesTimeoutMs,
-        requestTimeout: 60_000,
-        connectionsCheckingInterval: Math.min(5_000, this.#firstBytesTimeoutMs),
-      },
-      options.http,
-    );
+    this.#server = createServer({
+      noDelay: true,
+      headersTimeout: this.#firstBytesTimeoutMs,
+      requestTimeout: 60_000,
+      connectionsCheckingInterval: Math.min(5_000, this.#firstBytesTimeoutMs),
+    });
     const [serveHttp1] = this.#server.listeners('connection') as ((socket: Socket) => void)[];
     this.#serveHttp1 = (socket) => serveHttp1?.call(this.#server, socket);
     this.#server.removeAllListeners('connection');
-    this.#server.on('connection', (socket) => this.#sniff(socket));
+    this.#server.on('connection', (socket) => this.#accept(socket));
     this.#server.on('close', () => this.#closed.resolve());
   }
 
@@ -78,13 +85,22 @@ export class Port {
     return (this.#server.address() as AddressInfo).port;
   }
 
+  /** Serves the connections that wait and all that come. Call it once. */
+  serve(services: PortServices): void {
+    this.#services = services;
+    this.#server.on('request', services.http);
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const socket of waiting) this.#sniff(socket, services);
+  }
+
   /**
    * Stops to listen at once, lets HTTP/1.1 requests in progress end for `limitMs`, then cuts them off. Connections that went to
    * the transport are the transport's: drain or close it too, or this does not resolve.
    */
   async close(limitMs: number): Promise<void> {
     this.#server.close();
-    for (const socket of this.#sniffing) socket.destroy();
+    for (const socket of [...this.#sniffing, ...this.#waiting]) socket.destroy();
     this.#server.closeIdleConnections();
     const limit = this.#options.clock.after(limitMs, () => this.#server.closeAllConnections());
     await this.#closed.promise;
@@ -108,7 +124,17 @@ export class Port {
     });
   }
 
-  #sniff(socket: Socket): void {
+  #accept(socket: Socket): void {
+    socket.on('error', () => {
+      // A reset connection; 'close' follows.
+    });
+    if (this.#services !== undefined) this.#sniff(socket, this.#services);
+    else if (this.#waiting.length < waitingMax) this.#waiting.push(socket);
+    else socket.destroy();
+  }
+
+  #sniff(socket: Socket, { rpc }: PortServices): void {
+    if (socket.destroyed) return;
     this.#sniffing.add(socket);
     let head: Buffer = Buffer.alloc(0);
     const timer = this.#options.clock.after(this.#firstBytesTimeoutMs, () => socket.destroy());
@@ -129,12 +155,10 @@ export class Port {
       if (protocol === undefined) return;
       stop();
       socket.pause();
-      if (protocol === 'http2') this.#options.rpc.attach(socket, head);
-      else this.#handToHttp1(socket, head);
+      if (protocol === 'http1') this.#handToHttp1(socket, head);
+      else if (rpc !== undefined) rpc.attach(socket, head);
+      else socket.destroy();
     };
-    socket.on('error', () => {
-      // A reset connection; 'close' follows.
-    });
     socket.on('close', stop);
     socket.on('end', onEnd);
     socket.on('data', onData);

@@ -4,5 +4,7 @@ export { corruptionExitCode, type Deathbed, die, killSelf } from './die.ts';
 export { nodeClock } from './node-clock.ts';
 export { NodeDisk } from './node-disk.ts';
 export { nodeRandom } from './node-random.ts';
+export { type NodeRuntimeOptions, nodeRuntime } from './node-runtime.ts';
 export { observeFileDescriptors, watchEventLoop } from './process-metrics.ts';
 export { PromMeter } from './prom-meter.ts';
+export { RelocatedDisk } from './relocated-disk.ts';

@@ -86,12 +86,11 @@ export class Served {
     const port = await Port.listen({
       host: '127.0.0.1',
       port: 0,
-      rpc: transport,
-      http: (request, response) => response.end(`plain ${request.url}`),
       clock: realClock,
       logger,
       firstBytesTimeoutMs: 300,
     });
+    port.serve({ rpc: transport, http: (request, response) => response.end(`plain ${request.url}`) });
     return new Served(transport, port, logger);
   }
 
