@@ -2,7 +2,7 @@
  * Keeps the log short. Entries may go once the store holds their effect durably; some are kept behind that point for followers
  * that are a little late, bounded by number and by bytes. What remains in memory and in the WAL is the same range.
  */
-import { type Clock, type CrashPoints, invariant, type Logger } from '@quorate/base';
+import { type CrashPoints, invariant, type Logger } from '@quorate/base';
 import { ConfState } from '@quorate/proto';
 import type { MemoryStorage } from '@quorate/raft';
 import type { Wal } from '@quorate/wal';
@@ -11,7 +11,6 @@ import type { StateMachine } from './state-machine.ts';
 
 export interface LogCompactorOptions {
   readonly config: Pick<MemberConfig, 'snapshotCount' | 'snapshotCatchUpEntries' | 'logWindowBytesMax'>;
-  readonly clock: Clock;
   readonly crash: CrashPoints;
   readonly logger: Logger;
   readonly wal: Wal;

@@ -1,0 +1,399 @@
+/**
+ * The engine room of a member: log, raft, state, and what joins them. Services stand on it (member.ts); it knows none of them.
+ */
+import type { ApplyResult } from '@quorate/apply';
+import type { Backend } from '@quorate/backend';
+import { formatId, invariant, type MemberId, noMember } from '@quorate/base';
+import { ConfState, type Entry, type InternalRaftRequest, KvError, type Message } from '@quorate/proto';
+import { MemoryStorage, RawNode } from '@quorate/raft';
+import type { Booted } from './bootstrap.ts';
+import { confChangeCodec, confChangeOf } from './conf-change.ts';
+import { type MemberConfig, requestTimeoutMs } from './config.ts';
+import { HeaderSource } from './header.ts';
+import { Leadership } from './leadership.ts';
+import { LogCompactor } from './log-compactor.ts';
+import type { PeerHandler, SnapshotChunks } from './peer-transport.ts';
+import { Proposals } from './proposals.ts';
+import { RaftNode } from './raft-node.ts';
+import { ReadIndex } from './read-index.ts';
+import type { Runtime } from './runtime.ts';
+import { Snapshotter, storeName } from './snapshotter.ts';
+import { StateMachine } from './state-machine.ts';
+
+/** Raft limits that no flag sets; etcd's where it has them. */
+const raftLimits = {
+  maxSizePerMsg: 1024 * 1024,
+  /** Committed entries handed out at once: a slice of applying that stays within a few milliseconds. */
+  maxCommittedSizePerReady: 128 * 1024,
+  maxInflightMsgs: 512,
+  maxInflightBytes: 64 * 1024 * 1024,
+  maxUncommittedEntriesSize: 256 * 1024 * 1024,
+};
+
+export class MemberCore {
+  readonly config: MemberConfig;
+  readonly runtime: Runtime;
+  readonly memberId: MemberId;
+  readonly headers: HeaderSource;
+  readonly leadership: Leadership;
+  readonly proposals: Proposals;
+  readonly reads: ReadIndex;
+  readonly #booted: Booted;
+  readonly #storage: MemoryStorage;
+  readonly #rawNode: RawNode;
+  readonly #node: RaftNode;
+  readonly #snapshotter: Snapshotter;
+  readonly #compactor: LogCompactor;
+  #state: StateMachine | undefined;
+  #stopping = false;
+
+  constructor(config: MemberConfig, runtime: Runtime, booted: Booted) {
+    const { clock, logger, crash, checksum, backends } = runtime;
+    const { memberId, clusterId } = booted.identity;
+    this.config = config;
+    this.runtime = runtime;
+    this.memberId = memberId;
+    this.#booted = booted;
+    this.#storage = openStorage(booted);
+    this.#rawNode = openRaft(config, runtime, booted, this.#storage);
+    this.headers = new HeaderSource(clusterId, memberId);
+    this.leadership = this.#buildLeadership();
+    this.proposals = this.#buildProposals();
+    this.reads = this.#buildReads();
+    const pause = (): Promise<void> => new Promise((resolve) => clock.soon(resolve));
+    this.#snapshotter = new Snapshotter({ backends, clusterId, checksum, crash, logger, pause });
+    const onFatal = (error: unknown): void => this.#fatal(error);
+    const { wal } = booted;
+    this.#compactor = new LogCompactor({ config, crash, logger, wal, storage: this.#storage, onFatal });
+    this.#node = this.#buildNode();
+    this.#publishGauges();
+  }
+
+  /** Opens the state, connects to the peers and begins to take turns. */
+  async run(): Promise<void> {
+    const { peers, logger } = this.runtime;
+    this.#state = await this.#openState(this.#booted.backend);
+    await peers.start(this.#booted.identity, this.#peerHandler());
+    this.#connectPeers();
+    if (this.config.initialElectionTickAdvance) this.#advanceTicks();
+    this.#node.start();
+    logger.info('member runs', { name: this.config.name });
+  }
+
+  /** Hands leadership over when leading, answers what waits, makes durable what was applied, closes everything. */
+  async stop(): Promise<void> {
+    if (this.#stopping) return;
+    await this.#handOver();
+    this.#stopping = true;
+    const stopped = new KvError('stopped');
+    this.proposals.stop(stopped);
+    this.reads.stop(stopped);
+    await this.runtime.peers.stop();
+    await this.#node.stop();
+    const state = this.#state;
+    this.#state = undefined;
+    await state?.close();
+    await this.#booted.wal.close();
+  }
+
+  /** The live state. Throws KvError while a received snapshot takes its place, and after the member stopped. */
+  get state(): StateMachine {
+    if (this.#state === undefined) throw new KvError(this.#stopping ? 'stopped' : 'leaderChanged');
+    return this.#state;
+  }
+
+  /** Whether the state is open. */
+  get isServing(): boolean {
+    return this.#state !== undefined;
+  }
+
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
+  /** Highest index whose effect a reader here sees. */
+  get appliedIndex(): number {
+    return this.#state?.applyLoop.appliedIndex ?? 0;
+  }
+
+  get committedIndex(): number {
+    return this.#rawNode.committedIndex;
+  }
+
+  get term(): number {
+    return this.#rawNode.term;
+  }
+
+  get isLearner(): boolean {
+    return this.#rawNode.learner;
+  }
+
+  isVoter(id: MemberId): boolean {
+    return this.#rawNode.confState().voters.includes(id);
+  }
+
+  transferLeader(to: MemberId): void {
+    this.#node.call(() => this.#rawNode.transferLeader(to));
+  }
+
+  /** Proposes and resolves with the outcome once it was applied here; refusals resolve as KvError too. */
+  propose(request: InternalRaftRequest): Promise<ApplyResult | KvError> {
+    return new Promise((resolve) => {
+      try {
+        this.proposals.propose(request, resolve);
+      } catch (error) {
+        if (!(error instanceof KvError)) throw error;
+        resolve(error);
+      }
+    });
+  }
+
+  #buildLeadership(): Leadership {
+    const { clock, meter, peers } = this.runtime;
+    const connectedSinceMs = (peer: MemberId): number | undefined => peers.connectedSinceMs(peer);
+    return new Leadership({
+      memberId: this.memberId,
+      clock,
+      meter,
+      electionMs: this.config.electionMs,
+      connectedSinceMs,
+    });
+  }
+
+  #buildProposals(): Proposals {
+    const { clock, meter } = this.runtime;
+    return new Proposals({
+      memberId: this.memberId,
+      clock,
+      meter,
+      timeoutMs: requestTimeoutMs(this.config),
+      timeoutError: (startedMs) => this.leadership.timeoutError(startedMs),
+      maxRequestBytes: this.config.maxRequestBytes,
+      applyLag: () => this.#rawNode.committedIndex - this.appliedIndex,
+      enqueue: (proposal) => this.#node.propose(proposal),
+    });
+  }
+
+  #buildReads(): ReadIndex {
+    const { clock, meter } = this.runtime;
+    return new ReadIndex({
+      memberId: this.memberId,
+      clock,
+      meter,
+      timeoutMs: requestTimeoutMs(this.config),
+      timeoutError: (startedMs) => this.leadership.timeoutError(startedMs),
+      request: (context) => this.#rawNode.readIndex(context),
+      appliedIndex: () => this.appliedIndex,
+      wake: () => this.#node.wake(),
+    });
+  }
+
+  #publishGauges(): void {
+    const { meter } = this.runtime;
+    const gauge = (name: string, help: string, read: () => number): void => meter.observedGauge({ name, help }, read);
+    gauge(
+      'etcd_server_proposals_committed_total',
+      'The total number of consensus proposals committed.',
+      () => this.committedIndex,
+    );
+    gauge(
+      'etcd_server_proposals_applied_total',
+      'The total number of consensus proposals applied.',
+      () => this.appliedIndex,
+    );
+    gauge('etcd_server_is_learner', 'Whether or not this member is a learner. 1 if is, 0 otherwise.', () =>
+      Number(this.isLearner),
+    );
+  }
+
+  #openState(backend: Backend): Promise<StateMachine> {
+    return StateMachine.open({
+      config: this.config,
+      runtime: { ...this.runtime, onFatal: (error) => this.#fatal(error) },
+      memberId: this.memberId,
+      backend,
+      hooks: {
+        resolve: (requestId, result) => this.proposals.resolve(requestId, result),
+        headerPrefix: () => this.headers.prefix(),
+        applyConfChange: (entry) =>
+          this.#rawNode.applyConfChange(confChangeOf(entry), entry.index) ?? this.state.applyLoop.confState,
+        membersChanged: () => this.#connectPeers(),
+      },
+    });
+  }
+
+  #buildNode(): RaftNode {
+    const { clock, crash, peers } = this.runtime;
+    return new RaftNode({
+      memberId: this.memberId,
+      clock,
+      crash,
+      peers,
+      rawNode: this.#rawNode,
+      storage: this.#storage,
+      wal: this.#booted.wal,
+      tickMs: this.config.heartbeatMs,
+      diskStallMs: this.config.electionMs / 2,
+      onFatal: (error) => this.#fatal(error),
+      hooks: {
+        apply: (entries) => this.#apply(entries),
+        installSnapshot: (message) => this.#install(message),
+        sendSnapshot: (message) => this.#sendSnapshot(message),
+        beforeReady: () => this.reads.turn(),
+        onReadState: (context, index) => this.reads.onReadState(context, index),
+        onSoftState: (state) => this.#leaderChanged(state.leader),
+        onTick: () => this.#tick(),
+        afterApply: () => this.#afterApply(),
+      },
+    });
+  }
+
+  #apply(entries: readonly Entry[]): void {
+    const { clock, logger } = this.runtime;
+    const startedMs = clock.nowMs();
+    const { applyLoop, commits } = this.state;
+    applyLoop.apply(entries);
+    commits.touched(applyLoop.appliedIndex);
+    const tookMs = clock.nowMs() - startedMs;
+    if (tookMs > this.config.warningApplyMs) {
+      logger.warn('apply request took too long', { tookMs, entries: entries.length });
+    }
+    let bytes = 0;
+    for (const entry of entries) bytes += entry.data.length;
+    this.#compactor.applied(bytes);
+  }
+
+  #afterApply(): void {
+    this.reads.onApplied(this.appliedIndex);
+    this.#compactor.maybeCompact(this.state);
+  }
+
+  #tick(): void {
+    this.proposals.expire();
+    this.reads.tick();
+  }
+
+  #leaderChanged(leader: MemberId): void {
+    this.headers.termChanged(this.#rawNode.term);
+    this.leadership.changed(leader);
+    this.reads.onLeaderChange();
+  }
+
+  #peerHandler(): PeerHandler {
+    return {
+      receive: (messages) => this.#node.receive(messages),
+      receiveSnapshot: (message, chunks) => this.#receiveSnapshot(message, chunks),
+      unreachable: (peer) => this.#node.call(() => this.#rawNode.reportUnreachable(peer)),
+      info: () => ({
+        members: this.#state?.members.list() ?? [],
+        leader: this.leadership.leader,
+        appliedIndex: this.appliedIndex,
+      }),
+    };
+  }
+
+  #connectPeers(): void {
+    const others = this.state.members.list().filter((member) => member.id !== this.memberId);
+    this.runtime.peers.setPeers(others.map((member) => ({ id: member.id, urls: member.peerURLs })));
+  }
+
+  /** Starts just before the first election instead of a whole time-out away from it. */
+  #advanceTicks(): void {
+    const ticks = Math.floor(this.config.electionMs / this.config.heartbeatMs) - 1;
+    for (let i = 0; i < ticks; i++) this.#rawNode.tick();
+  }
+
+  #sendSnapshot(message: Message): void {
+    const { logger, peers } = this.runtime;
+    const report = (ok: boolean): void => this.#node.call(() => this.#rawNode.reportSnapshot(message.to, ok));
+    this.#snapshotter
+      .prepare(message, this.state.backend)
+      .then(({ message: complete, chunks }) => peers.sendSnapshot(complete, chunks))
+      .then(
+        () => report(true),
+        (error: unknown) => {
+          logger.warn('could not send a snapshot', { to: formatId(message.to), reason: String(error) });
+          report(false);
+        },
+      );
+  }
+
+  async #receiveSnapshot(message: Message, chunks: SnapshotChunks): Promise<void> {
+    await this.#snapshotter.receive(message, chunks, () => this.#node.offerSnapshot(message));
+  }
+
+  /** Steps 3 to 5 of the snapshotter's table. Reads and applies wait meanwhile; nothing is proposed to the state. */
+  async #install(message: Message): Promise<void> {
+    const { wal } = this.#booted;
+    const metadata = message.snapshot?.metadata;
+    invariant(metadata !== undefined && metadata.confState !== undefined, 'snapshot without metadata');
+    const { index, term, confState } = metadata;
+    wal.append(undefined, [], { index, term, confState: ConfState.encode(confState) });
+    await wal.sync();
+    this.runtime.crash.hit('snapshotAfterWalRecord');
+    const old = this.state;
+    this.#state = undefined;
+    await old.close();
+    await this.#snapshotter.swap(index);
+    this.#state = await this.#openState(await this.runtime.backends.open(storeName));
+    invariant(this.appliedIndex === index, 'the installed state stands elsewhere', {
+      applied: this.appliedIndex,
+      index,
+    });
+    this.#storage.applySnapshot({ data: Buffer.alloc(0), metadata });
+    this.#compactor.restartedAt(index);
+    this.runtime.crash.hit('snapshotBeforeRelease');
+    await wal.release(index);
+    this.#connectPeers();
+    this.reads.onApplied(index);
+  }
+
+  /** A leader that stops first gives leadership to the voter connected longest, so that no election time-out passes. */
+  async #handOver(): Promise<void> {
+    if (!this.leadership.isLeader) return;
+    const { peers } = this.runtime;
+    let best: { id: MemberId; sinceMs: number } | undefined;
+    for (const { id } of this.state.members.list()) {
+      const sinceMs = this.isVoter(id) ? peers.connectedSinceMs(id) : undefined;
+      if (sinceMs !== undefined && (best === undefined || sinceMs < best.sinceMs)) best = { id, sinceMs };
+    }
+    if (best === undefined) return;
+    this.transferLeader(best.id);
+    const { memberId } = this;
+    await this.leadership.waitFor((leader) => leader !== memberId && leader !== noMember, 2 * this.config.electionMs);
+  }
+
+  #fatal(error: unknown): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.runtime.onFatal(error);
+  }
+}
+
+/** The log in memory, as the disk has it. */
+function openStorage(booted: Booted): MemoryStorage {
+  const { logStart, confState, entries, hardState } = booted;
+  const storage = new MemoryStorage();
+  if (logStart.index > 0) storage.applySnapshot({ data: Buffer.alloc(0), metadata: { ...logStart, confState } });
+  storage.append(entries);
+  storage.setHardState(hardState);
+  // The state may be ahead of where the log begins, and the configuration comes with the state.
+  storage.setConfState(confState);
+  return storage;
+}
+
+function openRaft(config: MemberConfig, runtime: Runtime, booted: Booted, storage: MemoryStorage): RawNode {
+  return new RawNode({
+    id: booted.identity.memberId,
+    electionTicks: Math.floor(config.electionMs / config.heartbeatMs),
+    heartbeatTicks: 1,
+    storage,
+    applied: booted.appliedIndex,
+    asyncStorageWrites: true,
+    checkQuorum: true,
+    preVote: config.preVote,
+    random: runtime.random,
+    confChangeCodec,
+    ...raftLimits,
+  });
+}
