@@ -1,14 +1,15 @@
 /**
- * Forgetting in the background. By the time a compaction is scheduled here its revision is the store's compact revision and no
- * reader looks below it any more, so versions and rows go slice by slice, with pauses, one compaction after another.
+ * Forgetting in the background. By the time a compaction is scheduled here its revision is the store's compact
+ * revision and no reader looks below it any more, so versions and rows go slice by slice, with pauses, one compaction
+ * after another.
  *
- * The marks in the meta bucket say how far things are: `scheduledCompactRev` is staged with the log entry that asked for the
- * compaction, `finishedCompactRev` behind the last removal. A crash in between leaves rows that should be gone; the next start
- * finds the marks different and resumes. Rows of a key go oldest first, so that whatever prefix of the removals survives, a
- * deleted key cannot come back.
+ * The marks in the meta bucket say how far things are: `scheduledCompactRev` is staged with the log entry that asked
+ * for the compaction, `finishedCompactRev` behind the last removal. A crash in between leaves rows that should be
+ * gone; the next start finds the marks different and resumes. Rows of a key go oldest first, so that whatever prefix
+ * of the removals survives, a deleted key cannot come back.
  *
- * A hash of the history needs versions that a later compaction forgets. While one is computed, compactions beyond its compact
- * revision wait.
+ * A hash of the history needs versions that a later compaction forgets. While one is computed, compactions beyond its
+ * compact revision wait.
  */
 import { type Backend, buckets } from '@quorate/backend';
 import { type Clock, type CrashPoints, Deferred, invariant, type Logger, type Timer } from '@quorate/base';

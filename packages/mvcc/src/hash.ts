@@ -1,10 +1,11 @@
 /**
- * The hash of the history up to a revision, by which members compare themselves: CRC-32C over the bucket's name, then key and
- * record of each row in order, exactly as etcd defines it (server/storage/mvcc/hash.go), so the figures are etcd's.
+ * The hash of the history up to a revision, by which members compare themselves: CRC-32C over the bucket's name, then
+ * key and record of each row in order, exactly as etcd defines it (server/storage/mvcc/hash.go), so the figures are
+ * etcd's.
  *
- * Rows that compaction has passed count only if they are what their key was at the hashed revision, whether the compactor has
- * removed the others yet or not. etcd makes one exception, which leaves traces in the figure: when no key at all is alive at
- * the hashed revision it counts every row that compaction leaves; so do we.
+ * Rows that compaction has passed count only if they are what their key was at the hashed revision, whether the
+ * compactor has removed the others yet or not. etcd makes one exception, which leaves traces in the figure: when no
+ * key at all is alive at the hashed revision it counts every row that compaction leaves; so do we.
  */
 import { type Clock, keyToBytes } from '@quorate/base';
 import { KeyValue } from '@quorate/proto';

@@ -1,10 +1,10 @@
 /**
- * The versions of all keys: for each key a chain from its newest version to its oldest. A tombstone in the chain ends a
- * generation, the life of a key between two deletes; the version behind it (newer) begins the next one with version 1 and a
- * new create revision.
+ * The versions of all keys: for each key a chain from its newest version to its oldest. A tombstone in the chain ends
+ * a generation, the life of a key between two deletes; the version behind it (newer) begins the next one with version
+ * 1 and a new create revision.
  *
- * A key with one version must be cheap, and a million of them must not keep the garbage collector busy. So a version is no
- * object but an id: five numbers side by side in blocks of typed memory.
+ * A key with one version must be cheap, and a million of them must not keep the garbage collector busy. So a version
+ * is no object but an id: five numbers side by side in blocks of typed memory.
  *
  * | word | content |
  * |---|---|
@@ -93,7 +93,9 @@ export class VersionTable {
     else this.#set(id, main, sub, older, this.created(older), this.version(older) + 1);
   }
 
-  /** Like {@link setPut} where older versions of the generation may be compacted away and the record says what it was. */
+  /**
+   * Like {@link setPut} where older versions of the generation may be compacted away and the record says what it was.
+   */
   setRestoredPut(id: number, main: number, sub: number, older: number, generation: Generation): void {
     this.#set(id, main, sub, older, generation.created, generation.version);
   }
@@ -103,7 +105,10 @@ export class VersionTable {
     this.#set(id, main, -1 - sub, older, 0, 0);
   }
 
-  /** The version of a chain that is current at revision `at`: the first one from `newest` on that is not newer; or none. */
+  /**
+   * The version of a chain that is current at revision `at`: the first one from `newest` on that is not newer; or
+   * none.
+   */
   at(newest: number, at: number): number {
     let id = newest;
     while (id !== none && this.main(id) > at) id = this.older(id);

@@ -204,7 +204,9 @@ class Pair {
     );
   }
 
-  /** Lets all compaction finish, then compares rows and index with the model and with an index rebuilt from the rows. */
+  /**
+   * Lets all compaction finish, then compares rows and index with the model and with an index rebuilt from the rows.
+   */
   async finish(): Promise<void> {
     const { fixture, model } = this;
     fixture.clock.drain();

@@ -1,6 +1,6 @@
 /**
- * Ranges: which keys, at which revision, how many; the rows are fetched by whoever asks. And the read transaction, which is
- * nothing but a revision.
+ * Ranges: which keys, at which revision, how many; the rows are fetched by whoever asks. And the read transaction,
+ * which is nothing but a revision.
  */
 import type { Key } from '@quorate/base';
 import { KvError } from '@quorate/proto';

@@ -1,6 +1,6 @@
 /**
- * Rebuilding the index from the rows when a store opens. It takes time by the number of versions, not keys, so it goes in
- * chunks with a turn of the event loop between them.
+ * Rebuilding the index from the rows when a store opens. It takes time by the number of versions, not keys, so it
+ * goes in chunks with a turn of the event loop between them.
  */
 import { type Clock, type Key, type LeaseId, noLease } from '@quorate/base';
 import { KeyValue } from '@quorate/proto';

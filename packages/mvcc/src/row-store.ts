@@ -1,14 +1,14 @@
 /**
- * The rows of the key bucket. A row is written once, and bytes that come back different from how they were written must never
- * reach a client or another member, so each carries a checksum that is verified at every read.
+ * The rows of the key bucket. A row is written once, and bytes that come back different from how they were written
+ * must never reach a client or another member, so each carries a checksum that is verified at every read.
  *
  * | bytes | content |
  * |---|---|
  * | 0–3 | CRC-32C of the row's key followed by the record, big endian |
  * | 4– | the record: an encoded mvccpb.KeyValue; of a tombstone just its key |
  *
- * The row's key (see revision.ts) is part of the checksum: rows that changed places are noticed too. lmdb has no checksum of
- * its own.
+ * The row's key (see revision.ts) is part of the checksum: rows that changed places are noticed too. lmdb has no
+ * checksum of its own.
  */
 import { type Backend, buckets, type Row } from '@quorate/backend';
 import { CorruptionError, type Key, type LeaseId } from '@quorate/base';
@@ -115,8 +115,8 @@ export class RowStore {
   }
 
   /**
-   * All rows in order of their revisions, up to and without main revision `end`, verified, a chunk at a time. Rows may be
-   * added and removed between chunks.
+   * All rows in order of their revisions, up to and without main revision `end`, verified, a chunk at a time. Rows
+   * may be added and removed between chunks.
    */
   *scan(end: number, limits: ScanLimits): Generator<StoredRow[]> {
     const to = end > Number.MAX_SAFE_INTEGER ? undefined : rowKey(end, 0, false);

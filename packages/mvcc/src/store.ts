@@ -1,9 +1,9 @@
 /**
- * The store: the current and the compact revision, and the door to everything else. Rows live in the backend, the index in
- * memory; opening rebuilds the index from the rows.
+ * The store: the current and the compact revision, and the door to everything else. Rows live in the backend, the
+ * index in memory; opening rebuilds the index from the rows.
  *
- * All of it is synchronous but opening, the background part of compaction, and hashing. One write transaction is open at a
- * time, from write() to its end(), with no await in between.
+ * All of it is synchronous but opening, the background part of compaction, and hashing. One write transaction is open
+ * at a time, from write() to its end(), with no await in between.
  */
 import { type Backend, buckets } from '@quorate/backend';
 import { invariant } from '@quorate/base';
@@ -53,18 +53,16 @@ export class Store {
     const rows = new RowStore(backend, checksum);
     const metrics = new StoreMetrics(meter, this);
     const compaction = { ...compactionDefaults, ...options.compaction };
+    const compactorParts = { backend, index, rows, clock, crash, logger, metrics, onFatal, options: compaction };
     this.#options = options;
     this.#backend = backend;
     this.#parts = { index, rows, metrics, currentRevision: firstRevision, compactRevision: neverCompacted };
-    this.#compactor = new Compactor({
-      ...{ backend, index, rows, clock, crash, logger, metrics, onFatal },
-      options: compaction,
-    });
+    this.#compactor = new Compactor(compactorParts);
   }
 
   /**
-   * Rebuilds the index from the rows of `backend`, attaches keys to their leases, and resumes a compaction that a crash or
-   * stop interrupted. Throws CorruptionError for damaged rows.
+   * Rebuilds the index from the rows of `backend`, attaches keys to their leases, and resumes a compaction that a
+   * crash or stop interrupted. Throws CorruptionError for damaged rows.
    */
   static async open(options: StoreOptions): Promise<Store> {
     const store = new Store(options);
@@ -72,7 +70,10 @@ export class Store {
     return store;
   }
 
-  /** The revision of the last transaction that changed something; 1 when there was none. Never below the compact revision. */
+  /**
+   * The revision of the last transaction that changed something; 1 when there was none. Never below the compact
+   * revision.
+   */
   get currentRevision(): number {
     return this.#parts.currentRevision;
   }
@@ -103,8 +104,9 @@ export class Store {
   }
 
   /**
-   * Forgets history: reads below `revision` fail from now on. Throws KvError `compacted` when it is not above the compact
-   * revision and `futureRev` when it is above the current one. (So compacting a fresh store to 0 works once, as in etcd.)
+   * Forgets history: reads below `revision` fail from now on. Throws KvError `compacted` when it is not above the
+   * compact revision and `futureRev` when it is above the current one. (So compacting a fresh store to 0 works once,
+   * as in etcd.)
    */
   compact(revision: number): Compaction {
     this.#checkOpen();
@@ -118,9 +120,9 @@ export class Store {
   }
 
   /**
-   * Hashes the history up to `revision` (0 or negative: the current one), in slices. Equal on members with equal revision and
-   * compact revision, however far their compactors are. Rejects with KvError `compacted`, `futureRev`, or `stopped` when the
-   * store closes meanwhile; a damaged row also goes to onFatal.
+   * Hashes the history up to `revision` (0 or negative: the current one), in slices. Equal on members with equal
+   * revision and compact revision, however far their compactors are. Rejects with KvError `compacted`, `futureRev`,
+   * or `stopped` when the store closes meanwhile; a damaged row also goes to onFatal.
    */
   async hashKv(revision: number): Promise<HashResult> {
     this.#checkOpen();

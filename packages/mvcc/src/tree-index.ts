@@ -1,13 +1,15 @@
 /**
- * The index: for every key its versions, in key order. Values in the tree are ids of the newest version; a key whose newest
- * version is a tombstone has the id's complement, which is negative, so that the tree can count the living. There is no hash map
- * beside the tree: with a million keys it finds one in 1 µs instead of 2, but holds the event loop for 20 to 40 ms whenever it
- * doubles (measured from 500,000 keys on), and puts need the way down the tree anyway.
+ * The index: for every key its versions, in key order. Values in the tree are ids of the newest version; a key whose
+ * newest version is a tombstone has the id's complement, which is negative, so that the tree can count the living.
+ * There is no hash map beside the tree: with a million keys it finds one in 1 µs instead of 2, but holds the event
+ * loop for 20 to 40 ms whenever it doubles (measured from 500,000 keys on), and puts need the way down the tree
+ * anyway.
  *
- * Compaction to revision C forgets, for each key, everything behind its newest version at or before C, and that one too when it
- * is a tombstone before C (one at exactly C stays until the next compaction, so that a watch from C still sees the delete).
- * Reads at C or later never look at what is forgotten, so forgetting may take its time. It costs by what there is to forget,
- * not by what there is: two queues remember, in order of time, which versions stand behind a newer one and which are tombstones.
+ * Compaction to revision C forgets, for each key, everything behind its newest version at or before C, and that one
+ * too when it is a tombstone before C (one at exactly C stays until the next compaction, so that a watch from C still
+ * sees the delete). Reads at C or later never look at what is forgotten, so forgetting may take its time. It costs by
+ * what there is to forget, not by what there is: two queues remember, in order of time, which versions stand behind a
+ * newer one and which are tombstones.
  */
 import { invariant, type Key } from '@quorate/base';
 import { BTree, type Leaf } from './btree.ts';
@@ -58,7 +60,10 @@ export class TreeIndex {
     invariant(older !== none && !this.versions.isTombstone(older), 'tombstone for a key that is not there');
   }
 
-  /** Adds what a stored row says; for a tombstone `generation` is undefined. Rows must come in order of their revisions. */
+  /**
+   * Adds what a stored row says; for a tombstone `generation` is undefined. Rows must come in order of their
+   * revisions.
+   */
   restore(key: Key, main: number, sub: number, generation: Generation | undefined): void {
     if (generation === undefined) {
       this.#addTombstone(key, main, sub);
@@ -125,8 +130,8 @@ export class TreeIndex {
   }
 
   /**
-   * Forgets up to `max` versions that compaction to `compactRevision` drops, older ones of a key before newer ones, and tells
-   * `forget` before each. Returns how many; fewer than `max` means that all is done.
+   * Forgets up to `max` versions that compaction to `compactRevision` drops, older ones of a key before newer ones,
+   * and tells `forget` before each. Returns how many; fewer than `max` means that all is done.
    */
   collect(compactRevision: number, max: number, forget: (id: number) => void): number {
     let count = 0;

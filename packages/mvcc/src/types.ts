@@ -1,6 +1,6 @@
 /**
- * What others see of the store: read and write transactions, changes, the lease book it asks for, options. The classes behind
- * these live in store.ts, read-txn.ts and write-txn.ts.
+ * What others see of the store: read and write transactions, changes, the lease book it asks for, options. The
+ * classes behind these live in store.ts, read-txn.ts and write-txn.ts.
  */
 import type { Backend } from '@quorate/backend';
 import type { Clock, CrashPoints, Key, LeaseId, Logger, Meter } from '@quorate/base';
@@ -14,7 +14,10 @@ export interface RangeOptions {
   readonly revision?: number | undefined;
   /** Most rows to return; absent, 0 or negative means all. The count is of the whole range all the same. */
   readonly limit?: number | undefined;
-  /** Stop after the row that reaches this many bytes of records: at least one row is returned. Absent means no such limit. */
+  /**
+   * Stop after the row that reaches this many bytes of records: at least one row is returned. Absent means no such
+   * limit.
+   */
   readonly sizeBytesMax?: number | undefined;
   /** Only the count; no rows. */
   readonly countOnly?: boolean | undefined;
@@ -40,8 +43,8 @@ export interface RangeResult {
 }
 
 /**
- * A view at one revision. It stays valid across turns: writes that come later are invisible, and once a compaction passes the
- * revision its reads throw KvError `compacted`.
+ * A view at one revision. It stays valid across turns: writes that come later are invisible, and once a compaction
+ * passes the revision its reads throw KvError `compacted`.
  */
 export interface ReadTxn {
   /** The revision of the view. */
@@ -49,8 +52,9 @@ export interface ReadTxn {
   /** The store's compact revision now; -1 when never compacted. */
   readonly compactRevision: number;
   /**
-   * Keys from `key` up to but without `end`, in byte order. `end` absent or empty: just `key`; `'\0'`: no upper bound; an end
-   * at or below `key`: nothing. Throws KvError `compacted` and `futureRev`, CorruptionError for a row that is missing or damaged.
+   * Keys from `key` up to but without `end`, in byte order. `end` absent or empty: just `key`; `'\0'`: no upper
+   * bound; an end at or below `key`: nothing. Throws KvError `compacted` and `futureRev`, CorruptionError for a row
+   * that is missing or damaged.
    */
   range(key: Key, end: Key | undefined, options?: RangeOptions): RangeResult;
 }
@@ -62,7 +66,10 @@ export interface ReadTxn {
 export interface WriteTxn extends ReadTxn {
   /** The revision reads see: the store's until the first change, then the one all changes of this transaction carry. */
   readonly revision: number;
-  /** Writes one version of `key` and sets its lease to exactly `lease` (0n: none). Returns the revision of the transaction. */
+  /**
+   * Writes one version of `key` and sets its lease to exactly `lease` (0n: none). Returns the revision of the
+   * transaction.
+   */
   put(key: Key, value: Uint8Array, lease: LeaseId): number;
   /** Deletes the keys of a range (conventions of {@link ReadTxn.range}) in key order. Returns how many there were. */
   deleteRange(key: Key, end: Key | undefined): number;
@@ -110,8 +117,8 @@ export interface CompactionOptions {
 /** A compaction under way. */
 export interface Compaction {
   /**
-   * Everything the compaction forgets is gone from the backend, committed. Rejects with KvError `stopped` when the store
-   * closes first. (What readers see changed at once; only a `physical` request waits for this.)
+   * Everything the compaction forgets is gone from the backend, committed. Rejects with KvError `stopped` when the
+   * store closes first. (What readers see changed at once; only a `physical` request waits for this.)
    */
   readonly done: Promise<void>;
 }

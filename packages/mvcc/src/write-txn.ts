@@ -1,7 +1,7 @@
 /**
- * The write transaction. The index learns of each change at once, so that the transaction's own reads see it (readers at the
- * current revision do not: its versions carry the next one). The rows wait here until end() stages them all: whatever goes
- * wrong in between, no half of a transaction can reach the backend.
+ * The write transaction. The index learns of each change at once, so that the transaction's own reads see it (readers
+ * at the current revision do not: its versions carry the next one). The rows wait here until end() stages them all:
+ * whatever goes wrong in between, no half of a transaction can reach the backend.
  */
 import { invariant, type Key, type LeaseId, noLease } from '@quorate/base';
 import { type RangeSource, rangeOf, type StoreParts } from './read-txn.ts';

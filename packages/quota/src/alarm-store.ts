@@ -1,6 +1,6 @@
 /**
- * Alarms: what is wrong, and which member said so. A set of pairs (type, member), changed only by entries of the log, staged
- * into the same batch as everything else an entry does, loaded at start.
+ * Alarms: what is wrong, and which member said so. A set of pairs (type, member), changed only by entries of the log,
+ * staged into the same batch as everything else an entry does, loaded at start.
  *
  * A row of the alarm bucket is its key alone: the encoded etcdserverpb.AlarmMember, as in etcd. The value is empty.
  */
@@ -62,7 +62,10 @@ export class AlarmStore {
     return alarm;
   }
 
-  /** Takes an alarm back. Returns it; undefined when it did not stand. Type NONE and member 0 match nothing but themselves. */
+  /**
+   * Takes an alarm back. Returns it; undefined when it did not stand. Type NONE and member 0 match nothing but
+   * themselves.
+   */
   deactivate(memberId: MemberId, type: number): AlarmMember | undefined {
     const members = this.#members.get(type);
     if (members?.delete(memberId) !== true) return undefined;

@@ -74,6 +74,7 @@ describe('costs', () => {
       fc.property(tree, (t) => {
         expect(txnCost(build(t))).toBe(naive(t));
       }),
+      { numRuns: 40 },
     );
   });
 });

@@ -1,11 +1,12 @@
 /**
- * The space quota: what a request costs, and whether it still fits. The decision is made once, by the member that receives a
- * request and before it is proposed; what does not fit raises the NOSPACE alarm through the log, and from there on the
- * replicated alarm alone decides, equally on every member. (etcd also decides at apply, by each member's own file size, and
- * then executes the write that it answers with an error; here a write that gets `noSpace` never happened.)
+ * The space quota: what a request costs, and whether it still fits. The decision is made once, by the member that
+ * receives a request and before it is proposed; what does not fit raises the NOSPACE alarm through the log, and from
+ * there on the replicated alarm alone decides, equally on every member. (etcd also decides at apply, by each member's
+ * own file size, and then executes the write that it answers with an error; here a write that gets `noSpace` never
+ * happened.)
  *
- * Sizes are bytes in use: pages that compaction freed count as free, and what is staged but not committed counts already. etcd
- * measures the file, so that there space comes back only by defragmentation.
+ * Sizes are bytes in use: pages that compaction freed count as free, and what is staged but not committed counts
+ * already. etcd measures the file, so that there space comes back only by defragmentation.
  */
 import type { Logger, Meter } from '@quorate/base';
 import type { PutRequest, RequestOp, TxnRequest } from '@quorate/proto';
@@ -64,7 +65,10 @@ export class Quota {
     meter.gauge({ name: 'etcd_server_quota_backend_bytes', help }).set(this.limitBytes);
   }
 
-  /** Whether something of `cost` fits on top of `sizeBytes`, the bytes in use and staged. What costs nothing always fits. */
+  /**
+   * Whether something of `cost` fits on top of `sizeBytes`, the bytes in use and staged. What costs nothing always
+   * fits.
+   */
   allows(cost: number, sizeBytes: number): boolean {
     return cost === 0 || this.limitBytes === 0 || sizeBytes + cost < this.limitBytes;
   }

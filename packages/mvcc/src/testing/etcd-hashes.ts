@@ -1,10 +1,10 @@
 /**
- * A history, and the figures a real etcd (3.5.30, restarted after each compaction so that it gives no cached figure) answered to
- * HashKV at every revision that could still be read.
+ * A history, and the figures a real etcd (3.5.30, restarted after each compaction so that it gives no cached figure)
+ * answered to HashKV at every revision that could still be read.
  *
  * | line | meaning |
  * |---|---|
- * | `write R OP…` | one transaction, after which the revision is R; `put:KEY:VALUE:LEASE` or `del:KEY:END`, keys in hex |
+ * | `write R OP…` | one transaction that leads to revision R; `put:KEY:VALUE:LEASE` or `del:KEY:END`, keys in hex |
  * | `compact R` | compaction to R, finished |
  * | `hash R H…` | the hash at revision R, R + 1, … up to the current one |
  *
