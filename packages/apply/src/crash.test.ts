@@ -1,4 +1,5 @@
 /** Dying anywhere, and being one of several: what is on disk is always the result of a whole prefix of the log. */
+import { type Backend, MemoryBackendFactory } from '@quorate/backend';
 import { type CrashPoints, SimulatedCrash } from '@quorate/base';
 import type { Entry } from '@quorate/proto';
 import fc from 'fast-check';
@@ -8,7 +9,9 @@ import { logs } from './testing/logs.ts';
 import { Machine, type MachineOptions } from './testing/machine.ts';
 import { TestBackend } from './testing/test-backend.ts';
 
-const open = (options: MachineOptions): Promise<Machine> => Machine.open({ leases: knownLeases, ...options });
+function open<Behind extends Backend = TestBackend>(options: MachineOptions<Behind>): Promise<Machine<Behind>> {
+  return Machine.open({ leases: knownLeases, ...options });
+}
 
 /** The state after each prefix of the log, from the empty one on. */
 async function statesOf(log: readonly Entry[]): Promise<string[]> {
@@ -106,6 +109,53 @@ test('B01: after dying at any operation, the state is the log up to its index, a
     { numRuns: 150 },
   );
   expect(deaths).toBeGreaterThanOrEqual(1000);
+}, 60_000);
+
+test('B01: the index is written once per entry, and by nothing else', async () => {
+  await fc.assert(
+    fc.asyncProperty(logs(12), async (log) => {
+      const backend = new TestBackend();
+      const written: number[] = [];
+      const put = backend.put.bind(backend);
+      backend.put = (bucket, key, value) => {
+        if (key === 'consistent_index') written.push(value.readUInt32BE(4));
+        put(bucket, key, value);
+      };
+      const machine = await open({ backend });
+      machine.loop.apply(log);
+      machine.settle();
+      machine.entryBackend.commit();
+      await open({ backend });
+      expect(written).toEqual(log.map((entry) => entry.index));
+    }),
+  );
+});
+
+test('B01: a loss of power leaves the result of a prefix too, whatever commits were under way', async () => {
+  const schedule = fc.array(fc.constantFrom('apply', 'apply', 'ask', 'step', 'settle'), { maxLength: 30 });
+  await fc.assert(
+    fc.asyncProperty(logs(12), schedule, fc.integer({ min: 0, max: 3 }), async (log, actions, keepUnflushed) => {
+      const states = await statesOf(log);
+      const steps: (() => void)[] = [];
+      const stores = new MemoryBackendFactory({ schedule: (_step, run) => steps.push(run) });
+      const machine = await open({ backend: await stores.open('db') });
+      for (const action of actions) {
+        if (action === 'apply') machine.loop.apply(log.slice(machine.loop.appliedIndex, machine.loop.appliedIndex + 1));
+        else if (action === 'ask') machine.entryBackend.commit();
+        else if (action === 'settle') machine.settle();
+        else steps.shift()?.();
+        // The next commit in line starts when promises run.
+        for (let i = 0; i < 5; i++) await Promise.resolve();
+      }
+      stores.crash({ keepUnflushed });
+      const restarted = await open({ backend: await stores.open('db') });
+      expect(restarted.describe()).toBe(states[restarted.loop.appliedIndex]);
+      restarted.loop.apply(log);
+      restarted.settle();
+      expect(restarted.describe()).toBe(states[log.length]);
+    }),
+    { numRuns: 300 },
+  );
 }, 60_000);
 
 test('J10: two members that apply the same log hold the same bytes, whoever of them proposed it', async () => {

@@ -15,10 +15,12 @@ export class EntryBackend implements Backend {
   readonly #backend: Backend;
   /** Index of the entry being applied; 0 between entries. */
   #entry = 0;
-  // What the open entry staged, in order, a column each; undefined as the value of a removal.
-  #buckets: Bucket[] = [];
-  #keys: Key[] = [];
-  #values: (Buffer | undefined)[] = [];
+  // What the open entry staged, in order, a column each; undefined as the value of a removal. The arrays are used again for
+  // every entry instead of making three each time.
+  readonly #buckets: Bucket[] = [];
+  readonly #keys: Key[] = [];
+  readonly #values: (Buffer | undefined)[] = [];
+  #count = 0;
 
   constructor(backend: Backend) {
     this.#backend = backend;
@@ -33,27 +35,26 @@ export class EntryBackend implements Backend {
   /** The entry is whole: stages everything it wrote. */
   endEntry(): void {
     const backend = this.#backend;
-    const buckets = this.#buckets;
-    for (let i = 0; i < buckets.length; i++) {
+    for (let i = 0; i < this.#count; i++) {
       const value = this.#values[i];
-      if (value === undefined) backend.remove(buckets[i]!, this.#keys[i]!);
-      else backend.put(buckets[i]!, this.#keys[i]!, value);
+      if (value === undefined) backend.remove(this.#buckets[i]!, this.#keys[i]!);
+      else backend.put(this.#buckets[i]!, this.#keys[i]!, value);
+      this.#values[i] = undefined;
     }
-    this.#buckets = [];
-    this.#keys = [];
-    this.#values = [];
+    this.#count = 0;
     this.#entry = 0;
   }
 
   get(bucket: Bucket, key: Key): Buffer | undefined {
-    for (let i = this.#keys.length - 1; i >= 0; i--) {
+    for (let i = this.#count - 1; i >= 0; i--) {
       if (this.#keys[i] === key && this.#buckets[i] === bucket) return this.#values[i];
     }
     return this.#backend.get(bucket, key);
   }
 
   range(bucket: Bucket, range: RowRange): Row[] {
-    return this.#buckets.includes(bucket) ? this.#mergedRange(bucket, range) : this.#backend.range(bucket, range);
+    for (let i = 0; i < this.#count; i++) if (this.#buckets[i] === bucket) return this.#mergedRange(bucket, range);
+    return this.#backend.range(bucket, range);
   }
 
   put(bucket: Bucket, key: Key, value: Buffer): void {
@@ -101,16 +102,17 @@ export class EntryBackend implements Backend {
   }
 
   #hold(bucket: Bucket, key: Key, value: Buffer | undefined): void {
-    this.#buckets.push(bucket);
-    this.#keys.push(key);
-    this.#values.push(value);
+    const at = this.#count++;
+    this.#buckets[at] = bucket;
+    this.#keys[at] = key;
+    this.#values[at] = value;
   }
 
   /** For an entry that reads rows of a bucket it wrote to: rare, so it may read the whole range. */
   #mergedRange(bucket: Bucket, range: RowRange): Row[] {
     const { from, to, limit, reverse } = range;
     const rows = new Map(this.#backend.range(bucket, { from, to }).map((row) => [row.key, row]));
-    for (let i = 0; i < this.#keys.length; i++) {
+    for (let i = 0; i < this.#count; i++) {
       const key = this.#keys[i]!;
       const value = this.#values[i];
       if (this.#buckets[i] !== bucket || key < from || (to !== undefined && key >= to)) continue;

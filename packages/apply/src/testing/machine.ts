@@ -1,4 +1,5 @@
 /** A member's replicated state without the member: everything applyable, on a test backend, driven entry by entry. */
+import type { Backend } from '@quorate/backend';
 import {
   type Clock,
   type CrashPoints,
@@ -29,8 +30,9 @@ import { MembershipStore } from '../membership-store.ts';
 import { rangeResponse } from '../range.ts';
 import { TestBackend } from './test-backend.ts';
 
-export interface MachineOptions {
-  readonly backend?: TestBackend;
+export interface MachineOptions<Behind extends Backend = TestBackend> {
+  /** Default: an empty TestBackend. */
+  readonly backend?: Behind;
   readonly memberId?: MemberId;
   readonly crash?: CrashPoints;
   readonly leases?: readonly LeaseId[];
@@ -73,8 +75,8 @@ export const testPrefix: ReturnType<typeof encodeHeaderPrefix> = encodeHeaderPre
 /** All keys. */
 export const everything: RangeRequest = RangeRequest.create({ key: Buffer.from([0]), rangeEnd: Buffer.from([0]) });
 
-export class Machine {
-  readonly backend: TestBackend;
+export class Machine<Behind extends Backend = TestBackend> {
+  readonly backend: Behind;
   readonly entryBackend: EntryBackend;
   readonly store: Store;
   readonly alarms: AlarmStore;
@@ -90,12 +92,12 @@ export class Machine {
   #nextId = 1;
 
   private constructor(parts: {
-    backend: TestBackend;
+    backend: Behind;
     entryBackend: EntryBackend;
     store: Store;
     clock: ManualClock;
     fatals: unknown[];
-    options: MachineOptions;
+    options: MachineOptions<Behind>;
   }) {
     const { backend, entryBackend, store, clock, fatals, options } = parts;
     const leases = new Set(options.leases);
@@ -126,8 +128,10 @@ export class Machine {
     });
   }
 
-  static async open(options: MachineOptions = {}): Promise<Machine> {
-    const backend = options.backend ?? new TestBackend();
+  static async open<Behind extends Backend = TestBackend>(
+    options: MachineOptions<Behind> = {},
+  ): Promise<Machine<Behind>> {
+    const backend = options.backend ?? (new TestBackend() as Backend as Behind);
     const entryBackend = new EntryBackend(backend);
     const clock = new ManualClock();
     const fatals: unknown[] = [];
