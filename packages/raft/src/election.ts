@@ -72,16 +72,55 @@ export function handleVoteRequest(raft: Raft, message: Message): void {
   const { index, logTerm, from } = message;
   const free =
     raft.vote === from || (raft.vote === noMember && raft.leader === noMember) || (preVote && message.term > raft.term);
-  const granted = free && raft.log.isUpToDate({ index, term: logTerm });
+  if (!free || !raft.log.isUpToDate({ index, term: logTerm })) {
+    refuseVote(raft, message);
+    return;
+  }
   const response = newMessage(preVote ? MessageType.MSG_PRE_VOTE_RESP : MessageType.MSG_VOTE_RESP, from);
-  // A grant names the term asked for: for a pre-vote that is not ours. A refusal names ours, so the candidate can catch up.
-  response.term = granted ? message.term : raft.term;
-  response.reject = !granted;
+  // The term asked for; for a pre-vote that is not ours.
+  response.term = message.term;
   raft.send(response);
-  raft.logger.info(granted ? 'granted a vote' : 'refused a vote', { to: formatId(from), term: message.term, preVote });
-  if (!granted || preVote) return;
+  raft.logger.info('granted a vote', { to: formatId(from), term: message.term, preVote });
+  if (preVote) return;
   raft.electionElapsed = 0;
   raft.vote = from;
+}
+
+/** Refuses a request for a vote or pre-vote, naming our term and what we know to be committed. */
+export function refuseVote(raft: Raft, message: Message): void {
+  const preVote = message.type === MessageType.MSG_PRE_VOTE;
+  const response = newMessage(preVote ? MessageType.MSG_PRE_VOTE_RESP : MessageType.MSG_VOTE_RESP, message.from);
+  response.term = raft.term;
+  response.reject = true;
+  response.context = commitProof(raft);
+  raft.send(response);
+  raft.logger.info('refused a vote', { to: formatId(message.from), term: message.term, preVote });
+}
+
+/** Bytes of an index or a term in a commit proof. */
+const numberBytes = 6;
+
+/** Index and term of the last entry known to be committed, for a candidate that is refused. */
+function commitProof(raft: Raft): Buffer {
+  const { committed } = raft.log;
+  const proof = Buffer.allocUnsafe(2 * numberBytes);
+  proof.writeUIntBE(committed, 0, numberBytes);
+  proof.writeUIntBE(raft.log.term(committed) ?? 0, numberBytes, numberBytes);
+  return proof;
+}
+
+/**
+ * Takes over the commit index that a refusal brings, if our log has that entry: what is committed is so in any term. It matters when
+ * the one who refuses was removed or demoted, and has a longer log, and the candidate lacks nothing but the knowledge that this
+ * change is committed: it would ask for a vote it does not need, and never get it. A change learned this way must be applied
+ * before this member can know whose votes count.
+ */
+export function learnCommit(raft: Raft, proof: Buffer): void {
+  if (raft.role === Role.leader || proof.length !== 2 * numberBytes) return;
+  const index = proof.readUIntBE(0, numberBytes);
+  const term = proof.readUIntBE(numberBytes, numberBytes);
+  if (!raft.log.maybeCommit(index, term) || raft.role === Role.follower) return;
+  if (raft.log.hasUnappliedConfChange()) raft.becomeFollower(raft.term, noMember);
 }
 
 /** Counts an answer to this candidate's request; moves on when the vote is decided. */

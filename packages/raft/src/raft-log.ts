@@ -201,6 +201,11 @@ export class RaftLog {
     return this.unstable.snapshot !== undefined;
   }
 
+  /** Entries up to here need not be applied any more: they were, or a snapshot that is being put in place includes them. */
+  overtakenTo(): number {
+    return Math.max(this.#applied, this.unstable.snapshot?.metadata?.index ?? 0);
+  }
+
   /** Whether entries wait to be written or are being written. */
   hasPendingEntries(): boolean {
     return this.unstable.length > 0;
@@ -250,7 +255,9 @@ export class RaftLog {
 
   /** Whether a configuration change is committed and not applied. */
   hasUnappliedConfChange(): boolean {
-    return this.#scan(this.#applied + 1, this.#committed + 1, (entry) => entry.type !== EntryType.ENTRY_NORMAL);
+    // What was compacted away was applied, though its acknowledgement may still be on the way.
+    const lo = Math.max(this.#applied + 1, this.firstIndex());
+    return this.#scan(lo, this.#committed + 1, (entry) => entry.type !== EntryType.ENTRY_NORMAL);
   }
 
   /**

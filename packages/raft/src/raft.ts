@@ -12,7 +12,7 @@ import { formatId, invariant, type Logger, type MemberId, noMember } from '@quor
 import type { Entry, HardState, Message } from '@quorate/proto';
 import { restoreMembership } from './confchange.ts';
 import { type RaftConfig, type ResolvedConfig, resolveConfig } from './config.ts';
-import { Campaign, campaignTransferContext, handleVoteRequest, hup } from './election.ts';
+import { Campaign, campaignTransferContext, handleVoteRequest, hup, learnCommit, refuseVote } from './election.ts';
 import { RaftLog } from './raft-log.ts';
 import { ReadOnly, type ReadRequest } from './read-only.ts';
 import { leaveJointWhenApplied, switchMembership } from './reconfigure.ts';
@@ -23,7 +23,6 @@ import {
   EntryType,
   emptyBytes,
   entriesSizeBytes,
-  isEmptyHardState,
   MessageType,
   newEntry,
   newMessage,
@@ -95,17 +94,14 @@ export class Raft {
     const restored = restoreMembership(confState, { lastIndex: this.log.lastIndex(), inflightLimits });
     invariant(restored.ok, 'the stored configuration cannot be restored');
     switchMembership(this, restored.membership, restored.progress);
-    const { applied } = this.config;
-    if (!isEmptyHardState(hardState)) {
-      const { commit } = hardState;
-      invariant(commit >= this.log.committed, 'stored commit index lies before the log', { commit });
-      this.log.commitTo(commit);
-      this.term = hardState.term;
-      this.vote = hardState.vote;
-    }
+    this.term = hardState.term;
+    this.vote = hardState.vote;
+    // The stored commit index need not be synced and may lag. What was compacted away or applied was committed, and the log
+    // itself may prove more.
+    this.log.commitTo(hardState.commit);
     if (!this.config.disableConfChangeValidation) this.log.commitTo(this.log.provenByConfChanges());
+    const { applied } = this.config;
     if (applied === 0) return;
-    // The stored commit index may lag, it need not be synced; but what was applied was committed.
     this.log.commitTo(applied);
     this.log.appliedTo(applied, 0);
   }
@@ -236,6 +232,7 @@ export class Raft {
 
   /** Takes in a message, from a member or from this one itself. */
   step(message: Message): StepResult {
+    if (message.reject && isVoteResponse(message.type)) learnCommit(this, message.context);
     if (message.term !== 0 && !this.#admitTerm(message)) return 'taken';
     switch (message.type) {
       case MessageType.MSG_HUP:
@@ -292,19 +289,17 @@ export class Raft {
     switch (message.type) {
       case MessageType.MSG_HEARTBEAT:
       case MessageType.MSG_APP:
-        // A deposed leader, or one of a term this member left behind when it campaigned alone. Where others ignore its vote
-        // requests it would be stuck with its higher term, so it tells the leader of it: the leader steps down and the next
-        // election takes in everyone.
-        if (checkQuorum || preVote) this.send(newMessage(MessageType.MSG_APP_RESP, message.from));
+        // A deposed leader, or one of a term this member left behind when it campaigned alone. If others ignore its vote
+        // requests, or it cannot campaign any more, it would be stuck with its higher term; so it tells the leader of it: the
+        // leader steps down and the next election takes in everyone.
+        if (checkQuorum || preVote || !this.promotable) this.send(newMessage(MessageType.MSG_APP_RESP, message.from));
         return;
-      case MessageType.MSG_PRE_VOTE: {
-        // A candidate with a higher term and a shorter log must learn of our term, or the group may never elect anyone.
-        const response = newMessage(MessageType.MSG_PRE_VOTE_RESP, message.from);
-        response.term = this.term;
-        response.reject = true;
-        this.send(response);
+      case MessageType.MSG_VOTE:
+      case MessageType.MSG_PRE_VOTE:
+        // The candidate learns of our term, and of what is committed: it may be the only one that can be elected, and if others
+        // raise their terms as fast as it does, it would never catch up.
+        refuseVote(this, message);
         return;
-      }
       case MessageType.MSG_STORAGE_APPEND_RESP:
         // The entries may have been overwritten in a later term by others of the same index and, coming back in yet another
         // term, of the same term, while that later write is still under way. So entries are stable only by acknowledgements
@@ -399,4 +394,8 @@ export class Raft {
     this.log.appliedTo(Math.max(index, this.log.applied), bytes);
     leaveJointWhenApplied(this);
   }
+}
+
+function isVoteResponse(type: number): boolean {
+  return type === MessageType.MSG_VOTE_RESP || type === MessageType.MSG_PRE_VOTE_RESP;
 }

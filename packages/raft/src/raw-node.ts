@@ -105,10 +105,13 @@ export class RawNode {
   }
 
   /**
-   * Makes a committed configuration change take effect; to be called when its entry is applied, in order. To refuse a committed
-   * change, apply one that names member 0 instead. Returns the configuration now in force, to be stored with the applied state.
+   * Makes a committed configuration change take effect; to be called when its entry, at `index`, is applied, in order. To refuse
+   * a committed change, apply one that names member 0 instead. Returns the configuration now in force, to be stored with the
+   * applied state; undefined, and nothing changes, when a snapshot that was accepted meanwhile includes the entry: its state is
+   * about to replace the one being applied to.
    */
-  applyConfChange(change: ConfChange | ConfChangeV2): ConfState {
+  applyConfChange(change: ConfChange | ConfChangeV2, index: number): ConfState | undefined {
+    if (index <= this.core.log.overtakenTo()) return undefined;
     return applyConfChange(this.core, asV2(change));
   }
 

@@ -1,7 +1,7 @@
 /**
- * A ready: one batch of what the core wants done. Its order matters. The owner makes snapshot, then hard state and entries durable,
- * in that order; sends what must wait for that; applies what is committed. A leader's appends may leave before, so that all disks
- * work in parallel.
+ * A ready: one batch of what the core wants done. Its order matters. The owner makes snapshot, entries and hard state durable, in
+ * that order, with one sync; sends what must wait for that; applies what is committed. A leader's messages may leave before, so
+ * that all disks work in parallel.
  *
  * With asynchronous storage writes the same work is handed out as messages to two local threads. Each carries the answers to
  * deliver once it is done: work of one thread is done in order, and readies follow each other without waiting.
@@ -22,7 +22,10 @@ import {
 export interface Ready {
   /** Present when leader or role changed. */
   readonly softState: SoftState | undefined;
-  /** Present when term, vote or commit changed. To be saved with or before `entries`: never lose it and keep them. */
+  /**
+   * Present when term, vote or commit changed. To be written behind `entries` and synced with them: a torn write may keep entries
+   * without it, but a commit index without its entries would look like a lost log.
+   */
   readonly hardState: HardState | undefined;
   /** Reads confirmed since the last ready. */
   readonly readStates: readonly ReadState[];

@@ -74,7 +74,11 @@ export class ScriptNode {
     for (const entry of entries) {
       const last = this.history.at(-1)?.metadata;
       let confState: ConfState | undefined = last?.confState;
-      if (entry.type !== EntryType.ENTRY_NORMAL) confState = this.raw.applyConfChange(decodeTextChange(entry));
+      if (entry.type !== EntryType.ENTRY_NORMAL) {
+        confState = this.raw.applyConfChange(decodeTextChange(entry), entry.index);
+        // A snapshot overtook the entry.
+        if (confState === undefined) return;
+      }
       const state = this.history.at(-1)?.data ?? Buffer.alloc(0);
       this.history.push({
         data: Buffer.concat([state, entry.data]),
