@@ -4,6 +4,7 @@
  * reported and not started again.
  */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -92,7 +93,7 @@ async function healthy(member) {
   if (stopping) return;
   console.error(`start: member ${member.name} is not healthy; its log is ${member.log}`);
   process.exitCode = 1;
-  stop();
+  await stop();
 }
 
 function announce() {
@@ -110,13 +111,23 @@ In another terminal:
 Ctrl-C stops it; the data stays in ./data.`);
 }
 
-/** The first call asks the members to end, a second one kills them. */
-function stop() {
-  if (stopping) console.error('start: killing the members');
-  else console.log('start: stopping');
-  const signal = stopping ? 'SIGKILL' : 'SIGTERM';
+/**
+ * The first call ends the members one after another, so that one that leads has somebody to hand leadership to; a second call
+ * kills what still runs.
+ */
+async function stop() {
+  if (stopping) {
+    console.error('start: killing the members');
+    for (const child of running.values()) child.kill('SIGKILL');
+    return;
+  }
   stopping = true;
-  for (const child of running.values()) child.kill(signal);
+  console.log('start: stopping');
+  for (const child of [...running.values()]) {
+    const gone = once(child, 'exit');
+    if (child.exitCode !== null || child.signalCode !== null || !child.kill('SIGTERM')) continue;
+    await gone;
+  }
 }
 
 function lastLines(path) {

@@ -108,6 +108,7 @@ describe('the command line', () => {
     expect(values.compactionBatchLimit).toBe(7);
     expect(notes).toEqual([
       {
+        level: 'warn',
         message: 'deprecated flag name',
         facts: { name: 'experimental-compaction-batch-limit', use: 'compaction-batch-limit' },
       },
@@ -144,7 +145,9 @@ describe('the environment', () => {
 
   test('with an unknown name is noted, kvd’s own variables are not', () => {
     const { notes } = member([], { KVD_NONSENSE: '1', KVD_CRASH_AT: 'walBeforeAppend' });
-    expect(notes).toEqual([{ message: 'unrecognized environment variable', facts: { name: 'KVD_NONSENSE' } }]);
+    expect(notes).toEqual([
+      { level: 'warn', message: 'unrecognized environment variable', facts: { name: 'KVD_NONSENSE' } },
+    ]);
   });
 });
 

@@ -25,15 +25,25 @@ export interface ParsedFlags {
   readonly values: FlagValues;
   /** Flags somebody set, on the command line, in the environment or in the config file. */
   readonly given: ReadonlySet<keyof FlagValues>;
-  /** What to tell the operator once there is a log: constant message and facts. */
-  readonly notes: readonly { readonly message: string; readonly facts: Readonly<Record<string, string>> }[];
+  /** What to tell the operator once there is a log. */
+  readonly notes: readonly Note[];
+}
+
+/** A line for the log. */
+export interface Note {
+  readonly level: 'info' | 'warn';
+  /** Constant. */
+  readonly message: string;
+  readonly facts: Readonly<Record<string, string>>;
 }
 
 /** What the command line asks for. */
-export type Command = { readonly run: 'help' | 'version' } | ({ readonly run: 'member' } & ParsedFlags);
+export type Command =
+  | { readonly run: 'help' }
+  | { readonly run: 'version' }
+  | ({ readonly run: 'member' } & ParsedFlags);
 
 type Environment = Readonly<Record<string, string | undefined>>;
-type Note = ParsedFlags['notes'][number];
 
 const fields = Object.keys(flagTable) as (keyof FlagValues)[];
 const fieldOfName: ReadonlyMap<string, keyof FlagValues> = new Map([
@@ -59,7 +69,7 @@ export function parseCommand(args: readonly string[], environment: Environment):
     if (texts.has(field)) throw shadowed(name);
     parseValue(field, value, (reason) => `invalid value ${quote(value)} for ${name}: ${reason}`, false);
     texts.set(field, value);
-    notes.push({ message: 'recognized and used environment variable', facts: { name, value } });
+    notes.push({ level: 'info', message: 'recognized and used environment variable', facts: { name, value } });
   }
   notes.push(...unknownVariables(environment));
   return { run: 'member', ...valuesOf(texts), notes };
@@ -121,8 +131,10 @@ function refusal(name: string, value: string, reason: string, isBoolean: boolean
 /** The file's keys are flag names; its values strings, numbers or booleans. */
 function fromFile(path: string, flagsGiven: boolean): ParsedFlags {
   const texts = new Map<keyof FlagValues, string>();
-  const notes: Note[] = [{ message: 'loading the configuration from a file', facts: { path } }];
-  if (flagsGiven) notes.push({ message: 'other command line flags are ignored with a config file', facts: { path } });
+  const notes: Note[] = [{ level: 'info', message: 'loading the configuration from a file', facts: { path } }];
+  if (flagsGiven) {
+    notes.push({ level: 'warn', message: 'other command line flags are ignored with a config file', facts: { path } });
+  }
   for (const [name, value] of Object.entries(readConfig(path))) {
     const field = fieldOfName.get(name);
     if (field === undefined) throw new FlagError(`${path}: unknown setting ${quote(name)}`, false);
@@ -184,7 +196,7 @@ function unknownVariables(environment: Environment): Note[] {
   return Object.keys(environment)
     .filter((name) => name.startsWith('KVD_') && !known.has(name) && !otherVariables.has(name))
     .sort()
-    .map((name) => ({ message: 'unrecognized environment variable', facts: { name } }));
+    .map((name) => ({ level: 'warn', message: 'unrecognized environment variable', facts: { name } }));
 }
 
 function shadowed(variable: string): FlagError {
@@ -196,7 +208,7 @@ function shadowed(variable: string): FlagError {
 }
 
 function deprecated(name: string, field: keyof FlagValues): Note {
-  return { message: 'deprecated flag name', facts: { name, use: flagName(field) } };
+  return { level: 'warn', message: 'deprecated flag name', facts: { name, use: flagName(field) } };
 }
 
 function quote(text: string): string {

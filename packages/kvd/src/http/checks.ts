@@ -15,7 +15,7 @@ type Check = () => void | Promise<void>;
 
 /** The checks of a member by endpoint and name. */
 export function memberChecks(source: HealthSource): Readonly<Record<CheckKind, Readonly<Record<string, Check>>>> {
-  const serializable_read = (): void => source.serializableRead();
+  const serializable_read = (): Promise<void> => source.serializableRead();
   return {
     livez: { serializable_read },
     readyz: {

@@ -5,8 +5,8 @@ export interface HealthSource {
   alarms(): readonly number[];
   hasLeader(): boolean;
   isLearner(): boolean;
-  /** Reads from this member alone. Throws the error a client would get. */
-  serializableRead(): void;
+  /** Reads from this member alone. Rejects with the error a client would get. */
+  serializableRead(): Promise<void>;
   /** Reads with the agreement of a quorum, within the time a request may take. Rejects with the error a client would get. */
   linearizableRead(): Promise<void>;
   readonly versions: ServedVersions;

@@ -55,8 +55,7 @@ export class HealthEndpoint {
     const serializable = query.get('serializable') === 'true';
     if (!serializable && !this.#source.hasLeader()) return 'RAFT NO LEADER';
     try {
-      if (serializable) this.#source.serializableRead();
-      else await this.#source.linearizableRead();
+      await (serializable ? this.#source.serializableRead() : this.#source.linearizableRead());
       return '';
     } catch (error) {
       return `RANGE ERROR:${problemText(error)}`;

@@ -11,7 +11,7 @@ const healthy: HealthSource = {
   alarms: () => [],
   hasLeader: () => true,
   isLearner: () => false,
-  serializableRead: () => {},
+  serializableRead: async () => {},
   linearizableRead: async () => {},
   versions: { server: '3.6.14', cluster: '3.6.0', storage: '3.6.0' },
 };
@@ -60,9 +60,7 @@ function get(
 }
 
 const noLeader = { hasLeader: () => false, linearizableRead: () => Promise.reject(new KvError('noLeader')) };
-const refuses = () => {
-  throw new KvError('stopped');
-};
+const refuses = () => Promise.reject(new KvError('stopped'));
 
 describe('/health', () => {
   // Bytes as etcd 3.5.30 sends them.

@@ -1,0 +1,206 @@
+/**
+ * A member with everything a process puts around it: its directories, ports, metrics and health. Starting goes
+ *
+ *   own the directories → bind the ports → check the founding cluster (no data yet) → start the member
+ *     → serve metrics ports → wait until the cluster knows the member → serve client ports
+ *
+ * so that what is wrong with the command line is found before anything is written. Stopping goes backwards: take no new calls and
+ * let running ones end, then hand leadership over and close the member, then let the directories go.
+ */
+import { resolve as resolvePath } from 'node:path';
+import { type Clock, type CrashPoints, formatId, type Logger, type Meter } from '@quorate/base';
+import {
+  clientVersionGuard,
+  instrument,
+  LeaderMonitor,
+  learnerGuard,
+  Port,
+  type RpcTransport,
+  requestOverheadBytes,
+  serveDefaults,
+  serveGrpcJs,
+} from '@quorate/rpc';
+import {
+  acquireDataDir,
+  type DataDir,
+  nodeClock,
+  nodeRuntime,
+  observeFileDescriptors,
+  PromMeter,
+  watchEventLoop,
+} from '@quorate/runtime';
+import { etcdVersion, GrpcPeerTransport, Member, memberServices, type Runtime, walDirectory } from '@quorate/server';
+import type { DaemonConfig } from './config.ts';
+import type { HostUrl } from './flags/urls.ts';
+import { checkFounding, type ResolveHost } from './founding.ts';
+import { makeRoutes } from './http/routes.ts';
+import { clusterVersion, memberHealth } from './member-health.ts';
+
+/** How long running calls may take to end when the daemon stops. Streams that stay open for ever do not hold it up longer. */
+const drainLimitMs = 2_000;
+/** Requests beyond this are served but hurt everybody (etcd: recommended-request-bytes). */
+const recommendedRequestBytes = 10 * 1024 * 1024;
+
+export interface DaemonOptions {
+  readonly logger: Logger;
+  readonly crash: CrashPoints;
+  readonly resolveHost: ResolveHost;
+  /** Must end the process. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+export class Daemon {
+  readonly #config: DaemonConfig;
+  readonly #options: DaemonOptions;
+  readonly #clock: Clock = nodeClock;
+  readonly #meter = new PromMeter({ processMetrics: true });
+  readonly #directories: DataDir[] = [];
+  readonly #clientPorts: Port[] = [];
+  readonly #metricsPorts: Port[] = [];
+  /** Undone in reverse order at the end. */
+  readonly #watches: (() => void)[] = [];
+  /** The start up to a running member. */
+  #booting: Promise<Member> | undefined;
+  #stopping = false;
+  #transport: RpcTransport | undefined;
+
+  constructor(config: DaemonConfig, options: DaemonOptions) {
+    this.#config = config;
+    this.#options = options;
+  }
+
+  /**
+   * Resolves when clients are served, or when it was stopped before. Rejects with ConfigError, StartError, ListenError or
+   * StorageError when it cannot be started as told; the process is to end then, whatever was begun. Call it once.
+   */
+  async start(): Promise<void> {
+    this.#booting = this.#boot();
+    const member = await this.#booting;
+    if (!this.#stopping) await this.#serve(member);
+  }
+
+  /** Ends running calls, hands leadership over, closes the store. Afterwards another process may have the directories. */
+  async stop(): Promise<void> {
+    const { logger } = this.#options;
+    this.#stopping = true;
+    // A failed start is reported by start().
+    const member = await this.#booting?.catch(() => undefined);
+    for (const undo of this.#watches.splice(0).reverse()) undo();
+    const portsClosed = [...this.#clientPorts, ...this.#metricsPorts].map((port) => port.close(drainLimitMs));
+    const drained = (await this.#transport?.drain(drainLimitMs)) ?? true;
+    if (!drained) logger.info('ending streams that are still open');
+    await member?.stop();
+    this.#transport?.close();
+    await Promise.all(portsClosed);
+    for (const directory of this.#directories) await directory.release();
+    logger.info('stopped');
+  }
+
+  async #boot(): Promise<Member> {
+    const { listenClientUrls, listenMetricsUrls } = this.#config;
+    const dataDir = await this.#own(this.#config.dataDir);
+    const walDir = this.#config.walDir === undefined ? undefined : await this.#own(this.#config.walDir);
+    await this.#bind(listenClientUrls, this.#clientPorts);
+    await this.#bind(listenMetricsUrls, this.#metricsPorts);
+    const runtime = this.#runtime(dataDir, walDir);
+    const isNew = (await runtime.disk.list(walDirectory)).length === 0;
+    if (isNew) await checkFounding(this.#config, this.#options.resolveHost);
+    return Member.start(this.#config.member, runtime);
+  }
+
+  async #own(path: string): Promise<string> {
+    const directory = await acquireDataDir(resolvePath(path), this.#clock);
+    this.#directories.push(directory);
+    if (directory.isOpenToOthers) {
+      this.#options.logger.warn('directory is open to other users, recommended mode is 0700', { path: directory.path });
+    }
+    return directory.path;
+  }
+
+  async #bind(urls: readonly HostUrl[], ports: Port[]): Promise<void> {
+    const { logger } = this.#options;
+    for (const { host, port } of urls) ports.push(await Port.listen({ host, port, clock: this.#clock, logger }));
+  }
+
+  #runtime(dataDir: string, walDir: string | undefined): Runtime {
+    const { logger, crash, onFatal } = this.#options;
+    const meter = this.#meter;
+    const listenUrls = this.#config.listenPeerUrls.map((url) => url.text);
+    const peers = new GrpcPeerTransport({ listenUrls, clock: this.#clock, logger, meter, version: etcdVersion });
+    return nodeRuntime({ dataDir, walDir, peers, logger, meter, crash, onFatal });
+  }
+
+  async #serve(member: Member): Promise<void> {
+    const { logger } = this.#options;
+    const { listenClientUrls, listenMetricsUrls, maxConcurrentStreams } = this.#config;
+    this.#observe(member);
+    const health = memberHealth(member);
+    const routes = makeRoutes({ health, metrics: this.#meter, meter: this.#meter, logger });
+    for (const port of this.#metricsPorts) port.serve({ http: routes.metrics });
+    for (const { text } of listenMetricsUrls) logger.info('serving metrics', { address: text });
+    await member.published();
+    if (this.#stopping) return;
+    const rpc = this.#serveRpc(member, maxConcurrentStreams);
+    this.#transport = rpc;
+    for (const port of this.#clientPorts) port.serve({ rpc, http: routes.client });
+    for (const { text } of listenClientUrls) {
+      logger.info('serving client traffic insecurely; this is strongly discouraged', { address: text });
+    }
+    logger.info('ready to serve client requests');
+  }
+
+  #serveRpc(member: Member, maxConcurrentStreams: number): RpcTransport {
+    const { logger } = this.#options;
+    const { electionMs, maxRequestBytes } = this.#config.member;
+    const { hasLeader, isLearner } = memberHealth(member);
+    const monitor = new LeaderMonitor({ clock: this.#clock, electionMs, hasLeader });
+    monitor.start();
+    this.#watches.push(() => monitor.stop());
+    const methods = instrument(memberServices(member), {
+      meter: this.#meter,
+      guards: [learnerGuard(isLearner), clientVersionGuard(this.#meter), monitor.guard],
+      keepers: [monitor],
+      ...(this.#config.hasCallTimes ? { handlingClock: this.#clock } : {}),
+    });
+    const bytes = (name: string, help: string) => this.#meter.counter({ name, help });
+    return serveGrpcJs(methods, {
+      ...serveDefaults,
+      clock: this.#clock,
+      logger,
+      receiveBytesMax: maxRequestBytes + requestOverheadBytes,
+      maxConcurrentStreams,
+      keepalive: this.#config.keepalive,
+      bytesReceived: bytes(
+        'etcd_network_client_grpc_received_bytes_total',
+        'The total number of bytes received from grpc clients.',
+      ),
+      bytesSent: bytes('etcd_network_client_grpc_sent_bytes_total', 'The total number of bytes sent to grpc clients.'),
+    });
+  }
+
+  #observe(member: Member): void {
+    const { logger } = this.#options;
+    const { electionMs, maxRequestBytes } = this.#config.member;
+    observeFileDescriptors(this.#meter);
+    observeIdentity(this.#meter, member);
+    const unwatch = watchEventLoop(this.#clock, this.#meter, (delayMs) => {
+      if (delayMs > electionMs / 2) logger.warn('the event loop was blocked', { delayMs: Math.round(delayMs) });
+    });
+    this.#watches.push(unwatch);
+    if (maxRequestBytes > recommendedRequestBytes) {
+      logger.warn('exceeded recommended request limit', { maxRequestBytes, recommendedRequestBytes });
+    }
+  }
+}
+
+/** The gauges whose value is 1 and whose labels say what there is to say. */
+function observeIdentity(meter: Meter, member: Member): void {
+  const facts = {
+    etcd_server_version: ['Which version is running.', { server_version: etcdVersion }],
+    etcd_cluster_version: ['Which version the cluster agrees on.', { cluster_version: clusterVersion }],
+    etcd_server_id: ['Server or member ID in hexadecimal format.', { server_id: formatId(member.identity.memberId) }],
+  } as const;
+  for (const [name, [help, labels]] of Object.entries(facts)) meter.gauge({ name, help, labels }).set(1);
+  const help = 'Whether or not this member is a learner. 1 if is, 0 otherwise.';
+  meter.observedGauge({ name: 'etcd_server_is_learner', help }, () => (member.isLearner ? 1 : 0));
+}

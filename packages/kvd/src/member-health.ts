@@ -1,0 +1,28 @@
+/** A member's health as the HTTP endpoints ask for it: reads go the way clients' reads go. */
+import { noMember } from '@quorate/base';
+import { RangeRequest } from '@quorate/proto';
+import { etcdVersion, type Member, storageVersion } from '@quorate/server';
+import type { HealthSource } from './http/health-source.ts';
+
+/** Version of the API the whole cluster agrees on; fixed until members of different versions can be mixed. */
+export const clusterVersion: string = storageVersion;
+
+export function memberHealth(member: Member): HealthSource {
+  return {
+    alarms: () => (member.isServing ? member.state.alarms.list().map(({ alarm }) => alarm) : []),
+    hasLeader: () => member.leadership.leader !== noMember,
+    isLearner: () => member.isLearner,
+    serializableRead: () => readOne(member, true),
+    linearizableRead: () => readOne(member, false),
+    versions: { server: etcdVersion, cluster: clusterVersion, storage: storageVersion },
+  };
+}
+
+/** The name of the first key, if there is one. */
+function readOne(member: Member, serializable: boolean): Promise<void> {
+  const all = Buffer.from([0]);
+  const request = RangeRequest.create({ key: all, rangeEnd: all, limit: 1, keysOnly: true, serializable });
+  return new Promise((resolve, reject) => {
+    member.kv.range(request, { ok: () => resolve(), encoded: () => resolve(), fail: reject });
+  });
+}
