@@ -284,12 +284,31 @@ export class MemberCore {
       receive: (messages) => this.#node.receive(messages),
       receiveSnapshot: (message, chunks) => this.#receiveSnapshot(message, chunks),
       unreachable: (peer) => this.#node.call(() => this.#rawNode.reportUnreachable(peer)),
+      gone: (peer) => this.#peerGone(peer),
       info: () => ({
         members: this.#state?.members.list() ?? [],
         leader: this.leadership.leader,
         appliedIndex: this.appliedIndex,
       }),
     };
+  }
+
+  /**
+   * The leader's process is dead: waiting for its silence to last an election time-out would prove nothing more. Everyone who
+   * noticed stops to hold on to it, and after a moment, each after another, asks for votes. A member that noticed wrongly is
+   * refused by those who still hear the leader (pre-vote).
+   */
+  #peerGone(peer: MemberId): void {
+    if (peer !== this.leadership.leader || !this.config.preVote) return;
+    const { clock, random, logger } = this.runtime;
+    logger.info('the process of the leader is gone', { leader: formatId(peer) });
+    this.#node.call(() => this.#rawNode.forgetLeader());
+    const spreadMs = Math.max(1, Math.floor(this.config.electionMs / 5));
+    clock.after(this.config.heartbeatMs / 2 + random.below(spreadMs), () => {
+      this.#node.call(() => {
+        if (!this.#rawNode.hasLeader) this.#rawNode.campaign();
+      });
+    });
   }
 
   #connectPeers(): void {

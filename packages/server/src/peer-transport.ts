@@ -37,6 +37,8 @@ export interface PeerHandler {
   receiveSnapshot(message: Message, chunks: SnapshotChunks): Promise<void>;
   /** A message to `peer` could not be delivered. */
   unreachable(peer: MemberId): void;
+  /** Nobody listens at `peer`'s address any more, although the machine answers: its process is dead. */
+  gone(peer: MemberId): void;
   /** What this member knows of the cluster, for members that join or check. */
   info(): PeerInfo;
 }

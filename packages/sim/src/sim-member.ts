@@ -3,7 +3,15 @@
  * production class; only its Runtime is virtual.
  */
 import { MemoryBackendFactory } from '@quorate/backend';
-import { type Logger, MemoryDisk, type Random, SimulatedCrash, silentLogger, silentMeter } from '@quorate/base';
+import {
+  type Logger,
+  type MemberId,
+  MemoryDisk,
+  type Random,
+  SimulatedCrash,
+  silentLogger,
+  silentMeter,
+} from '@quorate/base';
 import { Member, type MemberConfig, type Runtime } from '@quorate/server';
 import { crc32c } from '@quorate/wal';
 import { SimProcess } from './process.ts';
@@ -34,6 +42,7 @@ export class SimMember {
   readonly #options: SimMemberOptions;
   #process: SimProcess | undefined;
   #member: Member | undefined;
+  #memberId: MemberId | undefined;
   /** Disk latency in milliseconds, changed by faults. */
   diskDelayMs = 1;
   /** What an armed crash point takes with it when it fires. */
@@ -102,6 +111,7 @@ export class SimMember {
     this.crashCount++;
     for (const [name, count] of process.hits) this.hits.set(name, (this.hits.get(name) ?? 0) + count);
     this.#options.trace.add(`${this.name} dies ${where} (${kind})`);
+    if (this.#memberId !== undefined) this.#options.network.died(this.#memberId);
     this.#member = undefined;
     if (kind === 'power') {
       this.disk.crash(this.#options.random);
@@ -114,6 +124,7 @@ export class SimMember {
   #started(process: SimProcess, member: Member): void {
     if (!process.alive) return;
     this.#member = member;
+    this.#memberId = member.identity.memberId;
     this.#options.trace.add(`${this.name} runs at applied ${member.appliedIndex}`);
     member.published().catch((error: unknown) => this.#failed(process, error));
   }

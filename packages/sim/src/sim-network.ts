@@ -71,6 +71,17 @@ export class SimNetwork {
     if (this.#endpoints.get(id)?.process === process) this.#endpoints.delete(id);
   }
 
+  /** A process died: whoever is connected to it learns, a while later, that its port is closed. */
+  died(id: MemberId): void {
+    for (const [other, endpoint] of this.#endpoints) {
+      if (other === id || this.#cut.has(linkName(other, id))) continue;
+      this.#scheduler.after(
+        this.#delay() + this.#delay(),
+        endpoint.process.guard(() => endpoint.handler.gone(id)),
+      );
+    }
+  }
+
   /** Whether a connection from one to the other would hold now. */
   reaches(from: MemberId, to: MemberId): boolean {
     return this.#endpoints.get(to)?.process.alive === true && !this.#cut.has(linkName(from, to));

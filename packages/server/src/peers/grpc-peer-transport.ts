@@ -137,6 +137,7 @@ export class GrpcPeerTransport implements PeerTransport {
       logger,
       meter,
       unreachable: () => this.#handler?.unreachable(peer.id),
+      gone: () => this.#handler?.gone(peer.id),
     });
     this.#links.set(peer.id, link);
     link.start();

@@ -10,6 +10,7 @@ import {
   credentials,
   Metadata,
   type ServiceError,
+  status,
 } from '@grpc/grpc-js';
 import type { Clock, Counter, Logger, MemberId, Meter, Timer } from '@quorate/base';
 import { formatId } from '@quorate/base';
@@ -24,6 +25,8 @@ export interface PeerLinkOptions {
   readonly logger: Logger;
   readonly meter: Meter;
   readonly unreachable: () => void;
+  /** The peer was connected and its port refuses connections now. */
+  readonly gone: () => void;
 }
 
 /** Bytes queued on a stream beyond which messages are dropped: the peer does not read as fast as we write. */
@@ -58,6 +61,8 @@ export class PeerLink {
   readonly #sendFailures: Counter;
   #stream: Stream = { at: 'closed' };
   #pauseMs = reconnectMs.first;
+  /** Since the peer was last reported gone. */
+  #wasConnected = false;
   #stopped = false;
 
   constructor(options: PeerLinkOptions) {
@@ -172,7 +177,16 @@ export class PeerLink {
     this.#pauseMs = Math.min(this.#pauseMs * 2, reconnectMs.max);
     this.#stream = { at: 'waiting', timer };
     this.#options.unreachable();
+    if (wasConnected) this.#wasConnected = true;
+    if (!this.#wasConnected || !isRefused(error)) return;
+    this.#wasConnected = false;
+    this.#options.gone();
   }
+}
+
+/** A refused connection is the word of the peer's machine that the port is closed; silence would only mean a broken network. */
+function isRefused(error: ServiceError | undefined): boolean {
+  return error?.code === status.UNAVAILABLE && error.details.includes('ECONNREFUSED');
 }
 
 function drained(call: ClientWritableStream<Buffer>): Promise<void> {
