@@ -59,7 +59,7 @@ describe('settings', () => {
       ...['--listen-peer-urls', 'http://127.0.0.1:2', '--initial-advertise-peer-urls', 'http://p:1'],
       ...['--listen-metrics-urls', 'http://127.0.0.1:3', '--max-concurrent-streams', '21'],
       ...['--grpc-keepalive-min-time', '22s', '--grpc-keepalive-interval', '23s', '--grpc-keepalive-timeout', '24s'],
-      ...['--initial-cluster-state', 'existing'],
+      ...['--initial-cluster-state', 'existing', '--wal-segment-bytes', '65537'],
     );
     expect(member).toMatchObject({
       name: 'm',
@@ -83,6 +83,7 @@ describe('settings', () => {
       compactionBatchLimit: 18,
       compactionSleepMs: 19,
       warningApplyMs: 20,
+      walSegmentBytes: 65_537,
     });
     expect(rest).toEqual({
       dataDir: '/d',
@@ -160,6 +161,11 @@ describe('settings', () => {
 
   test('negative times are refused', () => {
     expect(refusal('--warning-apply-duration=-1s')).toContain('must not be negative');
+  });
+
+  test('a segment of the log too small for its own header is refused', () => {
+    expect(refusal('--wal-segment-bytes=65535')).toBe('--wal-segment-bytes must be >=65536 (set to 65535)');
+    expect(config('--wal-segment-bytes=65536').member.walSegmentBytes).toBe(65_536);
   });
 });
 

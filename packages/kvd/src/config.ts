@@ -35,6 +35,8 @@ export interface LogConfig {
 
 /** Longest election time-out, as in etcd. */
 const electionMsMax = 50_000;
+/** A segment must have room for its own header, a few groups and its seal. */
+const walSegmentBytesMin = 64 * 1024;
 
 export function logConfigOf({ values }: ParsedFlags): LogConfig {
   return { level: values.logLevel, format: values.logFormat, outputs: values.logOutputs };
@@ -44,6 +46,9 @@ export function logConfigOf({ values }: ParsedFlags): LogConfig {
 export function daemonConfigOf({ values, given }: ParsedFlags): DaemonConfig {
   checkUrls(values);
   checkTimes(values);
+  if (values.walSegmentBytes < walSegmentBytesMin) {
+    throw new ConfigError(`--wal-segment-bytes must be >=${walSegmentBytesMin} (set to ${values.walSegmentBytes})`);
+  }
   if (given.has('listenClientUrls') && !given.has('advertiseClientUrls')) {
     throw new ConfigError('--advertise-client-urls is required when --listen-client-urls is set explicitly');
   }
@@ -90,6 +95,7 @@ function memberConfigOf(values: FlagValues): MemberConfig {
     backendBatchLimit: values.backendBatchLimit || memberDefaults.backendBatchLimit,
     compactionBatchLimit: values.compactionBatchLimit || memberDefaults.compactionBatchLimit,
     compactionSleepMs: values.compactionSleepInterval || memberDefaults.compactionSleepMs,
+    walSegmentBytes: values.walSegmentBytes,
   };
 }
 

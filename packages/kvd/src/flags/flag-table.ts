@@ -41,6 +41,7 @@ export interface FlagValues {
   readonly warningApplyDuration: number;
   readonly compactionBatchLimit: number;
   readonly compactionSleepInterval: number;
+  readonly walSegmentBytes: number;
 }
 
 /** From the most to the least that is written. */
@@ -142,6 +143,7 @@ export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValu
   warningApplyDuration: duration('Tuning', '100ms', 'Applying entries for longer than this is logged as a warning.'),
   compactionBatchLimit: uint('Tuning', 1_000, 'Most revisions removed in one slice of a compaction.'),
   compactionSleepInterval: duration('Tuning', '10ms', 'Pause between two slices of a compaction.'),
+  walSegmentBytes: uint('Tuning', 64_000_000, 'Size of a segment of the write-ahead log, filled with zeros when made.'),
 };
 
 /** Names of etcd 3.5 that still work, with a warning. */
