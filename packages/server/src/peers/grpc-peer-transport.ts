@@ -25,6 +25,7 @@ import {
   SnapshotChunk,
   SnapshotReceipt,
 } from '@quorate/proto';
+import { StartError } from '../bootstrap.ts';
 import type { PeerAddress, PeerHandler, PeerIdentity, PeerTransport, SnapshotChunks } from '../peer-transport.ts';
 import { PeerLink, raftPath, snapshotPath, targetOf } from './peer-link.ts';
 
@@ -219,7 +220,7 @@ export class GrpcPeerTransport implements PeerTransport {
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error) => {
         if (error === null) resolve();
-        else reject(new Error(`cannot listen on peer URL ${url}: ${error.message}`, { cause: error }));
+        else reject(new StartError(`cannot listen on peer URL ${url}: ${error.message}`));
       });
     });
   }
