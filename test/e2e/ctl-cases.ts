@@ -494,8 +494,8 @@ export const refusalCases: readonly CtlCase[] = [
   line('endpoint health --command-timeout 300ms --cluster', { endpoints: 'dead' }),
   line('get a', { endpoints: 'both' }),
   line('put k v', { endpoints: 'both' }),
-  line('endpoint status --command-timeout 300ms', { endpoints: 'both', compared: 'status' }),
-  line('endpoint health --command-timeout 300ms', {
+  line('endpoint status --command-timeout 1s', { endpoints: 'both', compared: 'status' }),
+  line('endpoint health --command-timeout 1s', {
     endpoints: 'both',
     kvctlDiffers: healthOnStderr({
       code: 1,

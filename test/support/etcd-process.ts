@@ -1,5 +1,6 @@
 /** Real etcd servers and clients as oracles for tests: where they are installed, how they are started. Only our own children are signalled. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -38,67 +39,113 @@ function installation(directory: string): EtcdInstallation[] {
 export interface EtcdOptions {
   readonly installation: EtcdInstallation;
   readonly flags?: readonly string[];
-  /** Advertised to peers. Member and cluster ids are made from it, so equal names give equal ids. */
+  /** Advertised to peers. Member and cluster ids are made from it, so equal addresses give equal ids. */
   readonly peerUrl?: string;
 }
 
-/** A single-member etcd in a directory of its own. */
+/** One member's place in a cluster. */
+interface Place {
+  readonly name: string;
+  readonly clientPort: number;
+  readonly peerPort: number;
+  readonly peerUrl: string;
+  readonly initialCluster: string;
+}
+
+/** One etcd with a directory of its own. */
 export class EtcdProcess {
   /** `127.0.0.1:<port>` */
   readonly endpoint: string;
-  readonly #directory: string;
-  readonly #child: ChildProcess;
+  readonly #options: EtcdOptions;
+  readonly #place: Place;
+  readonly #directory: string = mkdtempSync(join(tmpdir(), 'etcd-oracle-'));
+  #child: ChildProcess | undefined;
 
-  private constructor(endpoint: string, directory: string, child: ChildProcess) {
-    this.endpoint = endpoint;
-    this.#directory = directory;
-    this.#child = child;
+  private constructor(options: EtcdOptions, place: Place) {
+    this.#options = options;
+    this.#place = place;
+    this.endpoint = `127.0.0.1:${place.clientPort}`;
   }
 
-  static async start({ installation: { etcd }, flags = [], peerUrl }: EtcdOptions): Promise<EtcdProcess> {
-    const [clientPort, peerPort] = await freePorts(2);
-    const directory = mkdtempSync(join(tmpdir(), 'etcd-oracle-'));
-    const listenPeer = `http://127.0.0.1:${peerPort}`;
-    const advertised = peerUrl ?? listenPeer;
-    const { process: child, log } = spawnEtcd(etcd, directory, [
-      ...['--name', 'oracle', '--data-dir', join(directory, 'data'), '--log-level', 'error'],
+  /** A cluster of one that is ready. */
+  static async start(options: EtcdOptions): Promise<EtcdProcess> {
+    const [clientPort, peerPort] = (await freePorts(2)) as [number, number];
+    const peerUrl = options.peerUrl ?? `http://127.0.0.1:${peerPort}`;
+    const initialCluster = `oracle=${peerUrl}`;
+    const etcd = new EtcdProcess(options, { name: 'oracle', clientPort, peerPort, peerUrl, initialCluster });
+    await etcd.up();
+    return etcd;
+  }
+
+  /** A cluster of `count` members m1, m2, … that is ready; each is started with `flags`. */
+  static async startCluster(
+    count: number,
+    installation: EtcdInstallation,
+    flags: readonly string[] = [],
+  ): Promise<EtcdProcess[]> {
+    const ports = await freePorts(2 * count);
+    const members = Array.from({ length: count }, (_, i) => ({
+      name: `m${i + 1}`,
+      clientPort: ports[2 * i]!,
+      peerPort: ports[2 * i + 1]!,
+      peerUrl: `http://127.0.0.1:${ports[2 * i + 1]}`,
+    }));
+    const initialCluster = members.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(',');
+    const processes = members.map((member) => new EtcdProcess({ installation, flags }, { ...member, initialCluster }));
+    await Promise.all(processes.map((process) => process.up()));
+    return processes;
+  }
+
+  /** Starts it, again if need be, and waits until it has a leader. */
+  async up(): Promise<void> {
+    const { installation, flags = [] } = this.#options;
+    const { name, clientPort, peerPort, peerUrl, initialCluster } = this.#place;
+    this.#child = spawnEtcd(installation.etcd, this.#directory, [
+      ...['--name', name, '--data-dir', join(this.#directory, 'data'), '--log-level', 'error'],
       ...['--listen-client-urls', `http://127.0.0.1:${clientPort}`],
       ...['--advertise-client-urls', `http://127.0.0.1:${clientPort}`],
-      ...['--listen-peer-urls', listenPeer, '--initial-advertise-peer-urls', advertised],
-      ...['--initial-cluster', `oracle=${advertised}`, ...flags],
+      ...['--listen-peer-urls', `http://127.0.0.1:${peerPort}`, '--initial-advertise-peer-urls', peerUrl],
+      ...['--initial-cluster', initialCluster, ...flags],
     ]);
-    const started = new EtcdProcess(`127.0.0.1:${clientPort}`, directory, child);
     try {
-      await started.#ready(clientPort!);
+      await this.#ready(clientPort);
     } catch (error) {
-      started.stop();
-      throw new Error(`etcd did not start: ${log()}`, { cause: error });
+      const log = readFileSync(join(this.#directory, 'log'), 'utf8').slice(-2_000);
+      this.stop();
+      throw new Error(`etcd did not start: ${log}`, { cause: error });
     }
-    return started;
+  }
+
+  /** Kills it without a warning, and waits until it is gone. */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null) return;
+    const gone = once(child, 'exit');
+    child.kill('SIGKILL');
+    await gone;
   }
 
   /** Kills it and removes its directory. */
   stop(): void {
-    this.#child.kill('SIGKILL');
+    this.#child?.kill('SIGKILL');
     rmSync(this.#directory, { recursive: true, force: true, maxRetries: 5 });
   }
 
   async #ready(clientPort: number): Promise<void> {
     await waitFor('an etcd with a leader', 20_000, async () => {
-      if (this.#child.exitCode !== null) throw new Error(`exit ${this.#child.exitCode}`);
+      if (this.#child?.exitCode !== null) throw new Error(`exit ${this.#child?.exitCode}`);
       return (await isListening(clientPort)) && (await isHealthy(clientPort)) ? true : undefined;
     });
   }
 }
 
-function spawnEtcd(etcd: string, directory: string, flags: string[]): { process: ChildProcess; log: () => string } {
+/** Its output goes to `<directory>/log`. */
+function spawnEtcd(etcd: string, directory: string, flags: string[]): ChildProcess {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('ETCD')));
-  const log = join(directory, 'log');
-  const child = spawn('/bin/sh', ['-c', 'exec "$0" "$@" >"$LOG" 2>&1', etcd, ...flags], {
-    env: { ...env, LOG: log },
+  return spawn('/bin/sh', ['-c', 'exec "$0" "$@" >"$LOG" 2>&1', etcd, ...flags], {
+    env: { ...env, LOG: join(directory, 'log') },
     stdio: 'ignore',
   });
-  return { process: child, log: () => readFileSync(log, 'utf8').slice(-2_000) };
 }
 
 function isListening(port: number): Promise<boolean> {

@@ -195,6 +195,15 @@ describe('repeats', () => {
   });
 });
 
+test('a named endpoint that cannot serve a read is asked again after pauses, not in a tight loop', async () => {
+  const { clock, network, client } = setup(['a:1']);
+  network.behaviour.set('a:1', { status: Status.UNAVAILABLE, details: 'etcdserver: no leader' });
+  const error = await rejection(clock, client.kv.get('k', {}, { endpoint: 'a:1', timeoutMs: 5_000 }));
+  expect(error).toMatchObject({ status: Status.DEADLINE_EXCEEDED, cause: { details: 'etcdserver: no leader' } });
+  expect(clock.nowMs()).toBe(5_000);
+  expect(network.seen.length).toBeLessThan(15);
+});
+
 describe('cancelling', () => {
   test('a call that was aborted before it began is never made', async () => {
     const { clock, network, client } = setup(['a:1']);

@@ -71,7 +71,7 @@ export class EndpointPool {
   ready(only: Slot | undefined): Slot | undefined {
     if (this.#closed) return undefined;
     const cursor = this.#cursor;
-    const slot = only ?? this.#next(this.#slots);
+    const slot = this.#next(only === undefined ? this.#slots : [only]);
     if (slot?.channel?.isConnected === true) return slot;
     this.#cursor = cursor;
     return undefined;
@@ -129,7 +129,8 @@ export class EndpointPool {
     for (let i = 0; i < slots.length; i += 1) {
       const slot = slots[(this.#cursor + i) % slots.length]!;
       if (slot.downUntilMs <= now) {
-        this.#cursor = (this.#cursor + i + 1) % slots.length;
+        // A call about one endpoint does not count in the turn of the others.
+        if (slots === this.#slots) this.#cursor = (this.#cursor + i + 1) % slots.length;
         return slot;
       }
     }

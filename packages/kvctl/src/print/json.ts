@@ -10,9 +10,11 @@ import {
   DeleteRangeResponse,
   type FieldInfo,
   HashKVResponse,
+  Member,
   MemberListResponse,
   PutResponse,
   RangeResponse,
+  ResponseHeader,
   StatusResponse,
   TxnResponse,
 } from '@quorate/proto';
@@ -95,21 +97,24 @@ function valueJson(field: FieldInfo, value: unknown): ByteString {
 
 /** `member list --hex`: etcdctl's own shape, ids as hex strings and before everything else. */
 function hexMemberList({ header, members }: MemberListResponse): ByteString {
-  const list = members.map((member) => withFirst(`"ID":"${formatId(member.id)}"`, memberFields(member)));
-  const ids = `"cluster_id":"${formatId(header?.clusterId ?? 0n)}","member_id":"${formatId(header?.memberId ?? 0n)}"`;
-  const term = header === undefined || header.raftTerm === 0 ? [] : [`"raft_term":${header.raftTerm}`];
-  return `{"header":${withFirst(ids, term)},"members":${array(list)}}`;
+  const first = header === undefined ? [] : [`"header":${hexIdsFirst(ResponseHeader, header)}`];
+  return `{${[...first, `"members":${array(members.map((member) => hexIdsFirst(Member, member)))}`].join(',')}}`;
 }
 
-function memberFields(member: MemberListResponse['members'][number]): ByteString[] {
-  const { fields } = MemberListResponse.fields.find((field) => field.name === 'members')!.message!();
-  return fields.flatMap((field) => {
-    const json =
-      field.name === 'ID'
-        ? undefined
-        : fieldJson(field, (member as unknown as Record<string, unknown>)[field.property]);
-    return json === undefined ? [] : [`"${field.name}":${json}`];
-  });
+function hexIdsFirst<T>(codec: Codec<T>, message: T): ByteString {
+  const values = message as Readonly<Record<string, unknown>>;
+  const ids: ByteString[] = [];
+  const others: ByteString[] = [];
+  for (const field of codec.fields) {
+    const value = values[field.property];
+    if (field.bigint !== undefined) {
+      ids.push(`"${field.name}":"${formatId(value as bigint)}"`);
+      continue;
+    }
+    const json = fieldJson(field, value);
+    if (json !== undefined) others.push(`"${field.name}":${json}`);
+  }
+  return `{${[...ids, ...others].join(',')}}`;
 }
 
 function healthJson({ endpoint, healthy, tookMs, error }: EndpointHealth): ByteString {
@@ -119,10 +124,6 @@ function healthJson({ endpoint, healthy, tookMs, error }: EndpointHealth): ByteS
 
 function pair(endpoint: string, name: string, json: ByteString): ByteString {
   return `{"Endpoint":${stringJson(endpoint)},"${name}":${json}}`;
-}
-
-function withFirst(first: ByteString, members: readonly ByteString[]): ByteString {
-  return `{${[first, ...members].join(',')}}`;
 }
 
 function array(items: readonly ByteString[]): ByteString {

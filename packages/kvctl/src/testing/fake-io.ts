@@ -1,0 +1,123 @@
+/** A world for tests of whole command lines: streams in memory, members that answer from a list, a clock that jumps. */
+import { Readable } from 'node:stream';
+import type { Clock } from '@quorate/base';
+import { type OpenChannel, RpcError } from '@quorate/client';
+import { type AnyMethod, type MethodInfo, Status, type StatusCode } from '@quorate/proto';
+import type { Io } from '../io.ts';
+import { run } from '../run.ts';
+
+/** How members answer: by endpoint and method name, `*` for every endpoint. */
+export type Answer = { readonly bytes: Buffer } | { readonly status: StatusCode; readonly details: string };
+
+/** A request that a member got. */
+export interface Asked {
+  readonly endpoint: string;
+  readonly path: string;
+  readonly request: Buffer;
+  readonly atMs: number;
+}
+
+export interface Outcome {
+  readonly code: number;
+  /** Byte strings. */
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly asked: readonly Asked[];
+  /** Virtual time at the end. */
+  readonly tookMs: number;
+}
+
+export class FakeWorld {
+  readonly #answers: Map<string, Answer> = new Map();
+
+  /** All members answer this method so. */
+  answer<Request, Response>(
+    method: MethodInfo<Request, Response, false, false>,
+    response: Partial<Response>,
+    endpoint = '*',
+  ): this {
+    this.#answers.set(`${endpoint}${method.path}`, { bytes: method.response.encode(method.response.create(response)) });
+    return this;
+  }
+
+  refuse(method: AnyMethod, status: StatusCode, details: string, endpoint = '*'): this {
+    this.#answers.set(`${endpoint}${method.path}`, { status, details });
+    return this;
+  }
+
+  /** Runs a command line; words separated by spaces, or a list of byte strings. */
+  async run(
+    line: string | readonly string[],
+    { stdin = '', env = {} }: { stdin?: string; env?: Record<string, string> } = {},
+  ): Promise<Outcome> {
+    const clock = new JumpingClock();
+    const asked: Asked[] = [];
+    const stdout: Uint8Array[] = [];
+    const stderr: Uint8Array[] = [];
+    const io: Io = {
+      env,
+      stdin: Readable.from(stdin === '' ? [] : [Buffer.from(stdin, 'latin1')]),
+      stdout: { write: (bytes) => stdout.push(bytes) },
+      stderr: { write: (bytes) => stderr.push(bytes) },
+      clock,
+      readFile: (path) => {
+        throw Object.assign(new Error(`cannot read ${path}`), { code: 'ENOENT' });
+      },
+      columns: 100,
+      version: '1.2.3',
+      transport: this.#transport(clock, asked),
+    };
+    const words = typeof line === 'string' ? line.split(' ').filter((word) => word !== '') : line;
+    const code = await run(words, io);
+    const text = (chunks: Uint8Array[]): string => Buffer.concat(chunks).toString('latin1');
+    return { code, stdout: text(stdout), stderr: text(stderr), asked, tookMs: clock.nowMs() };
+  }
+
+  #transport(clock: Clock, asked: Asked[]): OpenChannel {
+    return ({ text: endpoint }) => ({
+      isConnected: true,
+      connect: () => Promise.resolve(),
+      close: () => {},
+      unary: async (path, request) => {
+        asked.push({ endpoint, path, request, atMs: clock.nowMs() });
+        const answer = this.#answers.get(endpoint + path) ?? this.#answers.get(`*${path}`);
+        if (answer !== undefined && 'bytes' in answer) return answer.bytes;
+        const refused = { status: Status.UNAVAILABLE, details: `connect ECONNREFUSED ${endpoint}` };
+        throw new RpcError({ ...(answer ?? refused), endpoint, sent: answer !== undefined });
+      },
+      async *serverStream() {},
+    });
+  }
+}
+
+/** Time passes only for those who wait, and then at once. */
+class JumpingClock implements Clock {
+  #nowMs = 0;
+
+  nowMs(): number {
+    return this.#nowMs;
+  }
+
+  wallMs(): number {
+    return this.#nowMs;
+  }
+
+  after(delayMs: number, fn: () => void): { cancel: () => void } {
+    let cancelled = false;
+    const atMs = this.#nowMs + delayMs;
+    setImmediate(() => {
+      if (cancelled) return;
+      this.#nowMs = Math.max(this.#nowMs, atMs);
+      fn();
+    });
+    return {
+      cancel: () => {
+        cancelled = true;
+      },
+    };
+  }
+
+  soon(fn: () => void): void {
+    setImmediate(fn);
+  }
+}
