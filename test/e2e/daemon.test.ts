@@ -111,6 +111,16 @@ describe('a start that cannot be', () => {
     expect(readdirSync(dataDir)).toEqual([]);
   });
 
+  test('a peer port in use is named, too', async () => {
+    const first = await running();
+    const [clientPort = 0] = await freePorts(1);
+    const peerUrl = `http://127.0.0.1:${first.options.peerPort}`;
+    const flags = ['--data-dir', join(directory, 'data'), '--initial-cluster', `default=${peerUrl}`];
+    const { code, stderr } = await run([...flags, ...urls(clientPort, first.options.peerPort)]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(`cannot listen on peer URL ${peerUrl}`);
+  });
+
   test('a damaged log ends with 3, names the file, and is left as it is', async () => {
     const member = await running();
     const client = new RawClient(member.endpoint);

@@ -152,6 +152,12 @@ describe('unary calls', () => {
     expect(error.details).toContain('grpc: error unmarshalling request: malformed message');
   });
 
+  test('without a message are refused', async () => {
+    const on = await open(putMethods((_request, _call, reply) => reply.ok(PutResponse.create())));
+    const { headers } = await rawCall(on.port, putPath, Buffer.alloc(0));
+    expect(headers).toMatchObject({ 'grpc-status': String(status.INTERNAL), 'grpc-message': 'unexpected%20EOF' });
+  });
+
   test('answered twice keep the first answer and log the second', async () => {
     const on = await open(
       putMethods((_request, _call, reply) => {
@@ -442,6 +448,25 @@ describe('streaming calls', () => {
     expect(received).toBe(total * blob.length);
     expect(sentBeforeDrain).toBeLessThan(10);
     expect(queued).toBeGreaterThan(0);
+  });
+
+  test('end when the client sends what is no message, and the handler lets go of what it holds', async () => {
+    const letGo = new Deferred<void>();
+    const seen: number[] = [];
+    const on = await open(
+      watchMethods((requests, call) => {
+        call.onCancel(() => letGo.resolve());
+        requests.onMessage((request) => seen.push(request.createRequest?.startRevision ?? -1));
+      }),
+    );
+    const call = on.client().makeBidiStreamRequest(watchPath, same, same);
+    call.write(WatchRequest.encode(createRequest(1)));
+    call.write(Buffer.from([0x0a, 0xff]));
+    call.write(WatchRequest.encode(createRequest(2)));
+    const error = await new Promise<ServiceError>((resolve) => call.on('error', resolve));
+    expect(error.code).toBe(status.INTERNAL);
+    await letGo.promise;
+    expect(seen).toEqual([1]);
   });
 
   test('may be refused before anything was read', async () => {
