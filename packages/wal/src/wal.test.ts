@@ -213,6 +213,27 @@ describe('after a power failure', () => {
     );
   });
 
+  test('a new segment repeats no hard state of the group that is yet to be written', async () => {
+    const disk = new MemoryDisk();
+    const dying = { at: '' };
+    const crash = {
+      hit: (name: string) => {
+        if (name === dying.at) throw new Error('dead');
+      },
+    };
+    const options = walOptions(disk, { crash });
+    const wal = await Wal.create(options, metadata);
+    wal.append({ term: 1, vote: 0n, commit: 0 }, [entry(1, 4000)]);
+    await wal.sync();
+    dying.at = 'walBeforeAppend';
+    wal.append({ term: 1, vote: 0n, commit: 2 }, [entry(2, 4000)]);
+    await expect(wal.sync()).rejects.toThrow('dead');
+    expect((await disk.list('wal')).filter((name) => name.endsWith('.wal'))).toHaveLength(2);
+    const { recovery } = await reopen(walOptions(disk));
+    expect(recovery.hardState.commit).toBe(0);
+    expect(recovery.entries.map((e) => e.index)).toEqual([1]);
+  });
+
   test('a first start that dies anywhere leaves no log or a whole one', async () => {
     for (let nth = 1; nth <= 12; nth++) {
       const disk = new MemoryDisk();

@@ -85,8 +85,9 @@ export class Wal {
   #group = 1;
   #chain = 0;
   #lastIndex = 0;
-  #hardState: HardState | undefined;
-  #mark: SnapshotMark | undefined;
+  /** The newest hard state and mark that are durable: what the head of a new segment repeats. */
+  #durableState: Item | undefined;
+  #durableMark: Item | undefined;
   #items: Item[] = [];
   #next: Deferred<void> | undefined;
   #flushing = false;
@@ -152,8 +153,8 @@ export class Wal {
     wal.#group = last.scan.lastGroup + 1;
     wal.#chain = last.scan.chain;
     wal.#lastIndex = recovery.entries.at(-1)?.index ?? recovery.snapshot?.index ?? 0;
-    wal.#hardState = recovery.hardState;
-    wal.#mark = recovery.snapshot;
+    wal.#durableState = stateItem(recovery.hardState);
+    if (recovery.snapshot !== undefined) wal.#durableMark = markItem(recovery.snapshot);
     return { wal, recovery };
   }
 
@@ -172,13 +173,9 @@ export class Wal {
     this.#mustWork();
     if (mark !== undefined) {
       this.#items.push(markItem(mark));
-      this.#mark = mark;
       this.#lastIndex = Math.max(this.#lastIndex, mark.index);
     }
-    if (hardState !== undefined) {
-      this.#items.push(stateItem(hardState));
-      this.#hardState = hardState;
-    }
+    if (hardState !== undefined) this.#items.push(stateItem(hardState));
     for (let i = 0; i < entries.length; i++) this.#items.push({ kind: 'entry', entry: entries[i]! });
     const last = entries.at(-1);
     if (last !== undefined) this.#lastIndex = last.index;
@@ -284,6 +281,11 @@ export class Wal {
     if (tookMs > slowSyncMs) logger.warn('slow fdatasync', { tookMs, bytes: sizeBytes });
     this.#bytesWritten += sizeBytes;
     this.#writeBytes.set(this.#bytesWritten);
+    for (const item of items) {
+      if (item.kind !== 'bytes') continue;
+      if (item.type === RecordType.state) this.#durableState = item;
+      else if (item.type === RecordType.snapshot) this.#durableMark = item;
+    }
     this.#open.position = position + sizeBytes;
     this.#lsn += sizeBytes;
     this.#group++;
@@ -338,11 +340,14 @@ export class Wal {
     this.#chain = encoded.chain;
   }
 
-  /** Every segment begins with what a reader needs who has none of the earlier ones. */
+  /**
+   * Every segment begins with what a reader needs who has none of the earlier ones. Only what is durable already: the group that
+   * made the segment necessary may never follow, and a hard state of it would speak of entries that do not exist.
+   */
   #headItems(): Item[] {
     const items: Item[] = [{ kind: 'bytes', type: RecordType.metadata, payload: Buffer.alloc(0) }];
-    if (this.#mark !== undefined) items.push(markItem(this.#mark));
-    if (this.#hardState !== undefined) items.push(stateItem(this.#hardState));
+    if (this.#durableMark !== undefined) items.push(this.#durableMark);
+    if (this.#durableState !== undefined) items.push(this.#durableState);
     return items;
   }
 
