@@ -6,10 +6,9 @@ import {
   checkTxnRequest,
   isReadonlyTxn,
   isSerializableTxn,
-  rangeResponse,
   readonlyTxnResponse,
 } from '@quorate/apply';
-import type { MemberId } from '@quorate/base';
+import type { Clock, MemberId } from '@quorate/base';
 import {
   AlarmRequest,
   AlarmRequestAlarmAction,
@@ -31,11 +30,13 @@ import { putCost, type Quota, txnCost } from '@quorate/quota';
 import type { Reply } from '@quorate/rpc';
 import type { HeaderSource } from './header.ts';
 import type { Proposals } from './proposals.ts';
+import { RangeServer } from './range-server.ts';
 import type { ReadIndex } from './read-index.ts';
 import { answerProposal } from './reply.ts';
 import type { StateMachine } from './state-machine.ts';
 
 export interface KvServerOptions {
+  readonly clock: Clock;
   readonly memberId: MemberId;
   readonly headers: HeaderSource;
   readonly proposals: Proposals;
@@ -49,9 +50,11 @@ export interface KvServerOptions {
 
 export class KvServer {
   readonly #options: KvServerOptions;
+  readonly #ranges: RangeServer;
 
   constructor(options: KvServerOptions) {
     this.#options = options;
+    this.#ranges = new RangeServer(options);
   }
 
   range(request: RangeRequest, reply: Reply<RangeResponse>): void {
@@ -61,8 +64,8 @@ export class KvServer {
       reply.fail(error);
       return;
     }
-    if (request.serializable) this.#rangeNow(request, reply);
-    else this.#linearizable(reply, () => this.#rangeNow(request, reply));
+    if (request.serializable) this.#ranges.range(request, reply);
+    else this.#linearizable(reply, () => this.#ranges.range(request, reply));
   }
 
   put(request: PutRequest, reply: Reply<PutResponse>): void {
@@ -124,15 +127,6 @@ export class KvServer {
       if (error === undefined) run();
       else reply.fail(error);
     });
-  }
-
-  #rangeNow(request: RangeRequest, reply: Reply<RangeResponse>): void {
-    try {
-      const { headers, state } = this.#options;
-      reply.encoded(rangeResponse(state().store.read(), request, headers.prefix()));
-    } catch (error) {
-      reply.fail(error);
-    }
   }
 
   #readonlyTxn(request: TxnRequest, reply: Reply<TxnResponse>): void {

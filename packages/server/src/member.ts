@@ -48,7 +48,9 @@ export class Member {
     this.config = config;
     const quota = new Quota({ limitBytes: config.quotaBackendBytes, logger: runtime.logger, meter: runtime.meter });
     const state = (): StateMachine => core.state;
-    this.kv = new KvServer({ memberId, headers, proposals, reads, quota, state, maxTxnOps: config.maxTxnOps });
+    const { clock } = runtime;
+    const { maxTxnOps } = config;
+    this.kv = new KvServer({ clock, memberId, headers, proposals, reads, quota, state, maxTxnOps });
     this.cluster = new ClusterServer({ headers, reads, state });
     this.maintenance = new MaintenanceServer({
       headers,
