@@ -1,15 +1,23 @@
 import { type ClientHttp2Session, connect } from 'node:http2';
-import { LeaseKeepAliveRequest, LeaseKeepAliveResponse, services } from '@quorate/proto';
+import { KeyValue, LeaseKeepAliveRequest, LeaseKeepAliveResponse, RangeResponse, services } from '@quorate/proto';
 import { afterEach, expect, test } from 'vitest';
 import { serviceHandlers } from './service-table.ts';
 import { ManualClock, Served } from './testing/served.ts';
 
-const methods = serviceHandlers(services.lease, {
-  leaseKeepAlive: (requests, _call, stream) => {
-    stream.sendHeaders();
-    requests.onMessage(() => stream.send(LeaseKeepAliveResponse.create()));
-  },
-});
+const largeBytes = 2_000_000;
+const methods = [
+  ...serviceHandlers(services.lease, {
+    leaseKeepAlive: (requests, _call, stream) => {
+      stream.sendHeaders();
+      requests.onMessage(() => stream.send(LeaseKeepAliveResponse.create()));
+    },
+  }),
+  ...serviceHandlers(services.kv, {
+    range: (_request, _call, reply) => {
+      reply.ok(RangeResponse.create({ kvs: [KeyValue.create({ value: Buffer.alloc(largeBytes) })] }));
+    },
+  }),
+];
 const keepAlivePath = services.lease.methods.leaseKeepAlive.path;
 
 let served: Served | undefined;
@@ -84,6 +92,26 @@ test('an answer sent between pings forgives them', async () => {
     await stream.send();
   }
   expect(on.closed).toBe(false);
+});
+
+test('a client that pings on every piece of a large answer, to measure the bandwidth, gets it whole', async () => {
+  const on = await connected();
+  const stream = on.request({
+    ':method': 'POST',
+    ':path': services.kv.methods.range.path,
+    'content-type': 'application/grpc',
+  });
+  stream.end(Buffer.alloc(5));
+  let received = 0;
+  let pings = 0;
+  for await (const piece of stream as AsyncIterable<Buffer>) {
+    received += piece.length;
+    if (received < 65_536 * (pings + 1)) continue;
+    pings++;
+    on.ping(() => {});
+  }
+  expect(received).toBeGreaterThan(largeBytes);
+  expect(pings).toBeGreaterThan(20);
 });
 
 test('without calls, pings every 5 seconds are too many', async () => {

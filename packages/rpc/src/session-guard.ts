@@ -4,7 +4,7 @@
  *
  * A ping is a strike when it comes less than `minTimeMs` after the one before, or, on a connection without calls, less than two
  * hours after it. Whatever the server sends as part of a call forgives all strikes, since a client may ping to measure the
- * bandwidth of an answer. The third strike ends the connection with GOAWAY ENHANCE_YOUR_CALM and the words "too_many_pings",
+ * bandwidth of an answer; a large answer leaves in many frames long after the call wrote it. The third strike ends the connection with GOAWAY ENHANCE_YOUR_CALM and the words "too_many_pings",
  * which clients know (gRFC A8).
  */
 import { constants, type ServerHttp2Session } from 'node:http2';
@@ -14,6 +14,8 @@ import type { Clock, Logger } from '@quorate/base';
 const idlePingMinTimeMs = 2 * 60 * 60 * 1000;
 /** Strikes that are borne. */
 const strikesMax = 2;
+/** Without calls the server sends no more than this between two pings: the answer to one, settings, window updates. */
+const controlBytesMax = 64;
 
 export interface SessionGuardOptions {
   readonly clock: Clock;
@@ -29,6 +31,7 @@ export class SessionGuard {
   #strikes = 0;
   #lastPingMs = Number.NEGATIVE_INFINITY;
   #sentSincePing = false;
+  #writtenAtPing = 0;
 
   constructor(session: ServerHttp2Session, options: SessionGuardOptions) {
     this.#options = options;
@@ -50,7 +53,10 @@ export class SessionGuard {
     const now = this.#options.clock.nowMs();
     const gapMs = now - this.#lastPingMs;
     this.#lastPingMs = now;
-    if (this.#sentSincePing) {
+    const written = session.destroyed ? 0 : session.socket.bytesWritten;
+    const sent = this.#sentSincePing || written - this.#writtenAtPing > controlBytesMax;
+    this.#writtenAtPing = written;
+    if (sent) {
       this.#sentSincePing = false;
       this.#strikes = 0;
       return;
