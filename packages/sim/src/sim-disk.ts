@@ -62,9 +62,8 @@ export class SimDisk implements Disk {
   }
 
   #wrap(file: DiskFile): DiskFile {
-    const process = this.#process;
     const wait = (): Promise<void> => this.#wait();
-    const slow = (): Promise<void> => process.later(this.#delayMs(), () => undefined);
+    const slow = (): Promise<void> => this.#process.later(this.#delayMs(), () => undefined);
     return {
       path: file.path,
       async read(position, length) {

@@ -70,15 +70,15 @@ export class SimMember {
   start(): void {
     const { scheduler, trace, config } = this.#options;
     if (this.alive) return;
-    const process: SimProcess = new SimProcess(scheduler, (where) =>
-      this.#died(process, this.#armedKind, `at ${where}`),
+    const simProcess: SimProcess = new SimProcess(scheduler, (where) =>
+      this.#died(simProcess, this.#armedKind, `at ${where}`),
     );
-    this.#process = process;
+    this.#process = simProcess;
     this.#member = undefined;
     trace.add(`${this.name} starts`);
-    Member.start(config, this.#runtime(process)).then(
-      (member) => this.#started(process, member),
-      (error: unknown) => this.#failed(process, error),
+    Member.start(config, this.#runtime(simProcess)).then(
+      (member) => this.#started(simProcess, member),
+      (error: unknown) => this.#failed(simProcess, error),
     );
   }
 
@@ -105,11 +105,11 @@ export class SimMember {
     this.#process?.pause(durationMs);
   }
 
-  #died(process: SimProcess, kind: CrashKind, where: string): void {
-    if (!process.alive) return;
-    process.kill();
+  #died(simProcess: SimProcess, kind: CrashKind, where: string): void {
+    if (!simProcess.alive) return;
+    simProcess.kill();
     this.crashCount++;
-    for (const [name, count] of process.hits) this.hits.set(name, (this.hits.get(name) ?? 0) + count);
+    for (const [name, count] of simProcess.hits) this.hits.set(name, (this.hits.get(name) ?? 0) + count);
     this.#options.trace.add(`${this.name} dies ${where} (${kind})`);
     if (this.#memberId !== undefined) this.#options.network.died(this.#memberId);
     this.#member = undefined;
@@ -121,37 +121,37 @@ export class SimMember {
     }
   }
 
-  #started(process: SimProcess, member: Member): void {
-    if (!process.alive) return;
+  #started(simProcess: SimProcess, member: Member): void {
+    if (!simProcess.alive) return;
     this.#member = member;
     this.#memberId = member.identity.memberId;
     this.#options.trace.add(`${this.name} runs at applied ${member.appliedIndex}`);
-    member.published().catch((error: unknown) => this.#failed(process, error));
+    member.published().catch((error: unknown) => this.#failed(simProcess, error));
   }
 
-  #failed(process: SimProcess, error: unknown): void {
-    if (!process.alive || error instanceof SimulatedCrash) return;
+  #failed(simProcess: SimProcess, error: unknown): void {
+    if (!simProcess.alive || error instanceof SimulatedCrash) return;
     this.#options.scheduler.fail(new Error(`${this.name} failed: ${String(error)}`, { cause: error }));
   }
 
-  #runtime(process: SimProcess): Runtime {
+  #runtime(simProcess: SimProcess): Runtime {
     const { scheduler, random, network, truth, logger } = this.#options;
     return {
-      clock: clockOf(scheduler, process.guard),
+      clock: clockOf(scheduler, simProcess.guard),
       random,
-      disk: new SimDisk(this.disk, process, () => this.diskDelayMs),
+      disk: new SimDisk(this.disk, simProcess, () => this.diskDelayMs),
       backends: this.backends.forProcess({
-        crash: process.crashPoints,
+        crash: simProcess.crashPoints,
         schedule: (_step, run) => {
-          scheduler.after(this.diskDelayMs, process.guard(run));
+          scheduler.after(this.diskDelayMs, simProcess.guard(run));
         },
       }),
-      peers: network.transport(process),
+      peers: network.transport(simProcess),
       logger: logger ?? silentLogger,
       meter: silentMeter,
-      crash: process.crashPoints,
+      crash: simProcess.crashPoints,
       checksum: crc32c,
-      onFatal: (error) => this.#failed(process, error),
+      onFatal: (error) => this.#failed(simProcess, error),
       onChanges: (revision, changes) => truth.record(this.name, revision, changes, scheduler.nowMs),
     };
   }

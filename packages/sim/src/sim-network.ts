@@ -103,7 +103,7 @@ export class SimNetwork {
   }
 
   /** Passes a snapshot on chunk by chunk; fails when the link does. */
-  async sendSnapshot(from: MemberId, message: RaftMessage, chunks: SnapshotChunks, process: SimProcess): Promise<void> {
+  async sendSnapshot(from: MemberId, message: RaftMessage, chunks: SnapshotChunks, sender: SimProcess): Promise<void> {
     const target = this.#endpoints.get(message.to);
     if (target === undefined || !this.reaches(from, message.to)) throw new Error('peer is not reachable');
     this.#trace.add(`snapshot ${formatId(from)} -> ${formatId(message.to)} at ${message.snapshot?.metadata?.index}`);
@@ -112,12 +112,12 @@ export class SimNetwork {
     async function* delayed(): AsyncGenerator<Buffer> {
       for await (const chunk of chunks) {
         await target!.process.later(self.#delay(), () => undefined);
-        if (!self.reaches(from, message.to) || !process.alive) throw new Error('snapshot stream broke');
+        if (!self.reaches(from, message.to) || !sender.alive) throw new Error('snapshot stream broke');
         yield Buffer.from(chunk);
       }
     }
     await target.handler.receiveSnapshot(copy, delayed());
-    await process.later(this.#delay(), () => undefined);
+    await sender.later(this.#delay(), () => undefined);
   }
 
   #deliver(from: MemberId, to: MemberId, bytes: Buffer): void {
