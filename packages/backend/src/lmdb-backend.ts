@@ -13,7 +13,7 @@
  * After a rejected commit the process must end. `process.exit` is safe as far as this file is concerned (in plain mode nothing is
  * synced on the way out), but it waits for a write that hangs; SIGKILL or abort does not.
  */
-import { type CrashPoints, type Key, StorageError } from '@quorate/base';
+import { CorruptionError, type CrashPoints, type Key, StorageError } from '@quorate/base';
 import { open, type RootDatabase } from 'lmdb';
 import type { BackendView, Commit, Row, RowRange } from './backend.ts';
 import type { Bucket } from './buckets.ts';
@@ -83,8 +83,12 @@ export class LmdbEngine implements Engine {
   get(bucket: Bucket, key: Key): Buffer | undefined {
     if (key.length > keyLengthMax) return undefined;
     this.#codec.bucketId = bucket.id;
-    const shared = this.#database.getBinaryFast(key);
-    return shared === undefined ? undefined : this.#values.copy(shared);
+    try {
+      const shared = this.#database.getBinaryFast(key);
+      return shared === undefined ? undefined : this.#values.copy(shared);
+    } catch (error) {
+      throw readError(error);
+    }
   }
 
   cursor(bucket: Bucket, range: RowRange): RowCursor {
@@ -177,6 +181,13 @@ async function failCommit(error: unknown): Promise<never> {
   throw new StorageError('backend', 'write', messageOf(cause), {}, cause);
 }
 
+/** Pages that contradict each other are damage; everything else lmdb says to a reader is trouble of another kind. */
+function readError(error: unknown): StorageError {
+  const message = messageOf(error);
+  if (/^MDB_(CORRUPTED|PAGE_NOTFOUND)/.test(message)) return new CorruptionError('backend', message, {});
+  return new StorageError('backend', 'read', message, {}, error);
+}
+
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
@@ -258,13 +269,21 @@ class LmdbCursor implements RowCursor {
       range.reverse === true
         ? { start: to.bytes, exclusiveStart: !to.beyond, end: from.bytes, inclusiveEnd: !from.beyond, reverse: true }
         : { start: from.bytes, exclusiveStart: from.beyond, end: to.bytes, inclusiveEnd: to.beyond };
-    const rows = database.getRange(transaction === undefined ? bounds : { ...bounds, transaction });
-    this.#rows = rows[Symbol.iterator]() as Iterator<Row>;
+    try {
+      const rows = database.getRange(transaction === undefined ? bounds : { ...bounds, transaction });
+      this.#rows = rows[Symbol.iterator]() as Iterator<Row>;
+    } catch (error) {
+      throw readError(error);
+    }
   }
 
   next(): Row | undefined {
-    const { done, value } = this.#rows.next();
-    return done === true ? undefined : value;
+    try {
+      const { done, value } = this.#rows.next();
+      return done === true ? undefined : value;
+    } catch (error) {
+      throw readError(error);
+    }
   }
 
   close(): void {

@@ -25,6 +25,7 @@ import type { Backend, BackendFactory } from './backend.ts';
 import type { Bucket } from './buckets.ts';
 import { BufferedBackend } from './buffered-backend.ts';
 import type { LmdbEngine } from './lmdb-backend.ts';
+import { prepareDataFile } from './lmdb-header.ts';
 import { ChangeSet } from './write-buffer.ts';
 
 export interface LmdbFactoryOptions {
@@ -131,12 +132,14 @@ class LmdbBackendFactory implements BackendFactory {
     const created = await attempt('open', directory, () => mkdir(directory, { recursive: true, mode: 0o700 }));
     if (created !== undefined) await syncPath(join(created, '..'));
     await this.#removeJunk(path);
-    if (!(await fileExists(path))) await this.#create(path);
+    if (await fileExists(path)) await attempt('open', path, () => prepareDataFile(path));
+    else await this.#create(path);
     const engine = await this.#engine(path, crash);
-    const found = engine.get(formatBucket, formatKey)?.toString('latin1');
-    if (found !== format) {
+    try {
+      checkFormat(engine, path);
+    } catch (error) {
       await engine.close();
-      throw new StorageError('backend', 'open', 'not a store of this program', { path, found, expected: format });
+      throw error;
     }
     // What a former process committed may still be on its way to the disk; from here on, what is there stays.
     await syncPath(path);
@@ -207,10 +210,18 @@ class LmdbBackendFactory implements BackendFactory {
   }
 }
 
+function checkFormat(engine: LmdbEngine, path: string): void {
+  const found = engine.get(formatBucket, formatKey)?.toString('latin1');
+  if (found !== format) {
+    throw new StorageError('backend', 'open', 'not a store of this program', { path, found, expected: format });
+  }
+}
+
 async function attempt<T>(verb: StorageVerb, path: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (error) {
+    if (error instanceof StorageError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     throw new StorageError('backend', verb, reason, { path }, error);
   }
