@@ -62,6 +62,8 @@ export class Raft {
 
   /** Where leadership is being moved to; 0n when it is not. Proposals are dropped meanwhile (thesis 3.10). */
   leadTransferee: MemberId = noMember;
+  /** Index of this leader's first entry. */
+  termStart = 0;
   /** No further configuration change may be appended before this index is applied. */
   pendingConfIndex = 0;
   /** Bytes of data proposed in this leader's log and not applied: an estimate, exact while nothing is proposed. */
@@ -116,9 +118,9 @@ export class Raft {
     return progress !== undefined && !progress.learner && !this.log.hasPendingSnapshot();
   }
 
-  /** Whether an entry of the present term is committed: only then does a new leader know what is (thesis 6.4, step 1). */
+  /** Whether this leader committed an entry of its own: only then does it know what else is committed (thesis 6.4, step 1). */
   get committedInTerm(): boolean {
-    return this.log.term(this.log.committed) === this.term;
+    return this.log.committed >= this.termStart;
   }
 
   // ── roles ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -160,6 +162,7 @@ export class Raft {
     // Entries of former terms are committed by one of this term (thesis 3.6.2).
     const appended = this.appendEntries([newEntry(EntryType.ENTRY_NORMAL, emptyBytes)]);
     invariant(appended, 'the first entry of a term was dropped');
+    this.termStart = this.log.lastIndex();
     this.logger.info('became leader', { term: this.term });
   }
 

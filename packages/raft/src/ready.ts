@@ -37,7 +37,10 @@ export interface Ready {
   readonly committedEntries: Entry[];
   /** To be sent. With asynchronous writes, also the work for the two local threads, last. */
   readonly messages: Message[];
-  /** Whether entries, hard state and snapshot must be synced before anything is answered; a mere commit index need not be. */
+  /**
+   * Whether entries and hard state must be synced before anything is answered; a mere commit index need not be. A snapshot always
+   * must.
+   */
   readonly mustSync: boolean;
 }
 

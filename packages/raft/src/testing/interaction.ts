@@ -210,8 +210,10 @@ export class Interaction {
     return taken;
   }
 
-  deliver(node: ScriptNode, type?: string): void {
-    for (const message of this.#takeMessages(node.id, type, false)) {
+  deliver(node: ScriptNode, type?: string, reverse = false): void {
+    const messages = this.#takeMessages(node.id, type, false);
+    if (reverse) messages.reverse();
+    for (const message of messages) {
       this.print(`${describeMessage(message)}\n`);
       if (node.raw.step(message) === 'unknownPeer') this.print('raft: cannot step as peer not found\n');
     }
@@ -256,7 +258,8 @@ function tick(node: ScriptNode, times: number): void {
 
 function deliverMessages(env: Interaction, directive: Directive): void {
   const type = argValue(directive, 'type');
-  for (const id of words(directive)) env.deliver(env.node(id), type);
+  const reverse = argValue(directive, 'reverse') === 'true';
+  for (const id of words(directive)) env.deliver(env.node(id), type, reverse);
   const drops = directive.args.find((arg) => arg.key === 'drop')?.values ?? [];
   for (const id of drops) env.drop(BigInt(id), type);
 }
