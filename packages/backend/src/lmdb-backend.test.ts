@@ -195,7 +195,9 @@ test('the metrics follow the store and its commits', async () => {
   expect(backend.sizeBytes()).toBeGreaterThan(other.sizeBytes());
   expect(statSync(join(directory, 'db')).size).toBe(backend.sizeBytes());
   const last = backend.sizeBytes();
-  await backend.close();
+  const closing = backend.close();
+  expect(gauge('etcd_mvcc_db_total_size_in_bytes')).toBe(last);
+  await closing;
   await other.close();
   expect(gauge('etcd_mvcc_db_total_size_in_bytes')).toBe(last);
 });

@@ -58,10 +58,10 @@ export function lmdbBackendFactory(options: LmdbFactoryOptions): BackendFactory 
 class LmdbBackendFactory implements BackendFactory {
   readonly #options: LmdbFactoryOptions;
   readonly #commitSeconds: Histogram;
-  /** Open stores; undefined while one is being opened. */
-  readonly #open = new Map<string, Backend | undefined>();
-  #sizeBytes = 0;
-  #sizeInUseBytes = 0;
+  /** Names of stores that are open, or being opened. */
+  readonly #open = new Set<string>();
+  /** The metered store as it was opened last; its sizes stay readable when it is closed. */
+  #metered: LmdbEngine | undefined;
 
   constructor(options: LmdbFactoryOptions) {
     this.#options = options;
@@ -78,25 +78,23 @@ class LmdbBackendFactory implements BackendFactory {
         name: 'etcd_mvcc_db_total_size_in_bytes',
         help: 'Total size of the underlying database physically allocated in bytes.',
       },
-      () => this.#measure()?.sizeBytes() ?? this.#sizeBytes,
+      () => this.#metered?.sizeBytes() ?? 0,
     );
     meter.observedGauge(
       {
         name: 'etcd_mvcc_db_total_size_in_use_in_bytes',
         help: 'Total size of the underlying database logically in use in bytes.',
       },
-      () => this.#measure()?.sizeInUseBytes() ?? this.#sizeInUseBytes,
+      () => this.#metered?.sizeInUseBytes() ?? 0,
     );
   }
 
   async open(name: string): Promise<Backend> {
     const path = this.#path(name);
     this.#mustBeClosed(name);
-    this.#open.set(name, undefined);
+    this.#open.add(name);
     try {
-      const backend = await this.#openAt(name, path);
-      this.#open.set(name, backend);
-      return backend;
+      return await this.#openAt(name, path);
     } catch (error) {
       this.#open.delete(name);
       throw error;
@@ -143,16 +141,14 @@ class LmdbBackendFactory implements BackendFactory {
     }
     // What a former process committed may still be on its way to the disk; from here on, what is there stays.
     await syncPath(path);
+    if (name === (this.#options.meteredName ?? 'db')) this.#metered = engine;
     logger.info('opened backend', { path, sizeBytes: engine.sizeBytes(), sizeInUseBytes: engine.sizeInUseBytes() });
     return new BufferedBackend({
       engine,
       clock,
       crash,
       commitSeconds: this.#commitSeconds,
-      onClosed: () => {
-        if (name === this.#meteredName) this.#rememberSizes(engine);
-        this.#open.delete(name);
-      },
+      onClosed: () => this.#open.delete(name),
     });
   }
 
@@ -194,19 +190,6 @@ class LmdbBackendFactory implements BackendFactory {
 
   #mustBeClosed(name: string): void {
     if (this.#open.has(name)) throw new StorageError('backend', 'lock', 'the store is open already', { name });
-  }
-
-  get #meteredName(): string {
-    return this.#options.meteredName ?? 'db';
-  }
-
-  #measure(): Backend | undefined {
-    return this.#open.get(this.#meteredName);
-  }
-
-  #rememberSizes(engine: LmdbEngine): void {
-    this.#sizeBytes = engine.sizeBytes();
-    this.#sizeInUseBytes = engine.sizeInUseBytes();
   }
 }
 
