@@ -9,7 +9,7 @@
  * | `NAME.creating`, `NAME.creating-lock` | a store that is not whole yet; junk after a crash, removed at the next open |
  */
 import { type FileHandle, mkdir, open, rename, stat, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import {
   type Clock,
   type CrashPoints,
@@ -126,9 +126,8 @@ class LmdbBackendFactory implements BackendFactory {
   }
 
   async #openAt(name: string, path: string): Promise<Backend> {
-    const { directory, clock, logger, crash } = this.#options;
-    const created = await attempt('open', directory, () => mkdir(directory, { recursive: true, mode: 0o700 }));
-    if (created !== undefined) await syncPath(join(created, '..'));
+    const { clock, logger, crash } = this.#options;
+    await makeDirectory(resolve(this.#options.directory));
     await this.#removeJunk(path);
     if (await fileExists(path)) await attempt('open', path, () => prepareDataFile(path));
     else await this.#create(path);
@@ -208,6 +207,13 @@ async function attempt<T>(verb: StorageVerb, path: string, action: () => Promise
     const reason = error instanceof Error ? error.message : String(error);
     throw new StorageError('backend', verb, reason, { path }, error);
   }
+}
+
+/** With its parents, durably. */
+async function makeDirectory(path: string): Promise<void> {
+  const topmost = await attempt('open', path, () => mkdir(path, { recursive: true, mode: 0o700 }));
+  if (topmost === undefined) return;
+  for (let made = path; made.length >= topmost.length; made = dirname(made)) await syncPath(dirname(made));
 }
 
 async function fileExists(path: string): Promise<boolean> {
