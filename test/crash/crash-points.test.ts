@@ -15,7 +15,6 @@ const elsewhere: ReadonlySet<CrashPointName> = new Set<CrashPointName>([
   'snapshotBeforeCreate',
   'snapshotMidReceive',
   'snapshotAfterReceiveSync',
-  'snapshotAfterRename',
   'snapshotAfterWalRecord',
   'snapshotBeforeSwap',
   'snapshotAfterSwap',

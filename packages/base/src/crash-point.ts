@@ -45,7 +45,6 @@ export const crashPointNames = [
   'snapshotBeforeCreate',
   'snapshotMidReceive',
   'snapshotAfterReceiveSync',
-  'snapshotAfterRename',
   'snapshotAfterWalRecord',
   'snapshotBeforeSwap',
   'snapshotAfterSwap',
