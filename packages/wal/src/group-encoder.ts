@@ -27,6 +27,16 @@ export function markItem(mark: SnapshotMark): Item {
   return { kind: 'bytes', type: RecordType.snapshot, payload: SnapshotMark.encode(mark) };
 }
 
+/** Unit that disks and file systems lose as a whole. */
+const pageBytes = 4096;
+
+/** Fills the page at `position`, so that what follows begins on the next one. */
+export function fillerItem(position: number): Item {
+  const left = pageBytes - (position % pageBytes);
+  const total = left < recordHeaderBytes ? left + pageBytes : left;
+  return { kind: 'bytes', type: RecordType.filler, payload: Buffer.alloc(total - recordHeaderBytes) };
+}
+
 /** Where a group goes and what it continues. */
 export interface GroupPlace {
   readonly lsn: number;

@@ -41,8 +41,11 @@ export const segmentHeaderBytes = 96;
 export const recordHeaderBytes = 32;
 export const magic: Buffer = Buffer.from('QRMWAL01', 'latin1');
 
-/** etcd's five kinds, and the end of a group. A number on disk; never reused. */
-export const RecordType = { metadata: 1, entry: 2, state: 3, crc: 4, snapshot: 5, groupEnd: 6 } as const;
+/**
+ * etcd's five kinds, the end of a group, and filler, which holds nothing and keeps what follows it out of the page before. A
+ * number on disk; never reused.
+ */
+export const RecordType = { metadata: 1, entry: 2, state: 3, crc: 4, snapshot: 5, groupEnd: 6, filler: 7 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
 export const groupEndPayloadBytes = 16;

@@ -195,6 +195,8 @@ class Assembly {
       case RecordType.snapshot:
         this.#addMark(SnapshotMark.decode(Buffer.from(record.payload)));
         break;
+      case RecordType.filler:
+        break;
       default:
         throw new CorruptionError('wal', `a record is of a kind this version does not know; ${advice}`, {
           file,

@@ -26,7 +26,7 @@ import {
   type Timer,
 } from '@quorate/base';
 import type { Entry, HardState, SnapshotMark } from '@quorate/proto';
-import { GroupEncoder, groupBytesMax, type Item, markItem, stateItem } from './group-encoder.ts';
+import { fillerItem, GroupEncoder, groupBytesMax, type Item, markItem, stateItem } from './group-encoder.ts';
 import {
   RecordType,
   recordBytes,
@@ -58,7 +58,7 @@ export const segmentSizeDefault: number = 16 * 1024 * 1024;
 const sealBytes = recordBytes(sealPayloadBytes) + recordBytes(16);
 /**
  * Silence after which an empty group is written, in milliseconds: the last group with data then has a successor that proves it
- * durable, so that damage in it cannot pass for a torn tail.
+ * durable, so that damage in it cannot pass for a torn tail. It ends on a page of its own, which the same damage does not reach.
  */
 const idleMarkMs = 100;
 /** A sync slower than this is worth a warning, in milliseconds (etcd: 1 s). */
@@ -91,6 +91,8 @@ export class Wal {
   #items: Item[] = [];
   #next: Deferred<void> | undefined;
   #flushing = false;
+  /** The flush under way or the last one; never rejects. */
+  #running: Promise<void> | undefined;
   #spare: Promise<DiskFile> | undefined;
   #idle: Timer | undefined;
   #bytesWritten = 0;
@@ -187,7 +189,7 @@ export class Wal {
     this.#mustWork();
     this.#next ??= new Deferred<void>();
     const { promise } = this.#next;
-    if (!this.#flushing) void this.#flush();
+    if (!this.#flushing) this.#running = this.#flush();
     return promise;
   }
 
@@ -212,7 +214,7 @@ export class Wal {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#idle?.cancel();
-    if (this.#flushing || this.#next !== undefined) await this.sync();
+    await this.#running;
     this.#closed = true;
     this.#idle?.cancel();
     const spare = await this.#spare?.catch(() => undefined);
@@ -223,6 +225,7 @@ export class Wal {
   async #flush(): Promise<void> {
     this.#flushing = true;
     this.#idle?.cancel();
+    let hadData = false;
     for (let done = this.#next; done !== undefined; done = this.#next) {
       const items = this.#items;
       this.#items = [];
@@ -237,32 +240,24 @@ export class Wal {
         return;
       }
       done.resolve();
-      // Whoever waited goes first: what it appends at once belongs to the next group.
-      await Promise.resolve();
+      hadData = items.length > 0;
     }
     this.#flushing = false;
-    this.#markIdle();
+    // One empty group is enough, or an idle log would grow for ever.
+    if (hadData) this.#markIdle();
   }
 
   #markIdle(): void {
     this.#idle = this.#options.clock.after(idleMarkMs, () => {
       if (this.#closed || this.#poison !== undefined || this.#flushing) return;
-      this.#flushing = true;
-      this.#writeGroup([]).then(
-        () => {
-          this.#flushing = false;
-          if (this.#next !== undefined) void this.#flush();
-        },
-        (error: unknown) => {
-          this.#poison = error;
-          this.#next?.reject(error);
-        },
-      );
+      // An empty group is what a sync with nothing staged writes. Whoever works with the log next learns of a failure.
+      this.sync().catch(() => {});
     });
   }
 
-  async #writeGroup(items: readonly Item[]): Promise<void> {
+  async #writeGroup(staged: readonly Item[]): Promise<void> {
     const { crash, clock, logger } = this.#options;
+    const items = staged.length > 0 ? staged : [fillerItem(this.#open.position)];
     const bytesMax = groupBytesMax(items);
     if (this.#open.position + bytesMax + sealBytes > this.#open.header.sizeBytes) await this.#cut(items, bytesMax);
     const { file, position, header } = this.#open;
