@@ -1,0 +1,4 @@
+/** Share 1 of 2 of the simulated clusters; see support/seeds.ts. */
+import { describeSeeds } from '../support/seeds.ts';
+
+describeSeeds(0, 2);
