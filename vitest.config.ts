@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
 // Unit tests and the simulator read the sources of all packages through the `kvsource` condition: no build, no aliases.
-// Suites that start real processes (e2e, crash) run the built programs; their global setup builds them.
+// Suites that start real processes (e2e, crash) run the built programs; their global setup builds them. The projects run one
+// after another, so that what measures time or kills processes does not compete with simulations for two cores.
 const built = 'test/build.ts';
 
 export default defineConfig({
@@ -15,17 +16,24 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
+          sequence: { groupOrder: 0 },
           include: ['packages/*/src/**/*.test.ts', 'test/*.test.ts', 'test/wire/**/*.test.ts'],
         },
       },
       {
         extends: true,
-        test: { name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 900_000 },
+        test: {
+          name: 'sim',
+          sequence: { groupOrder: 1 },
+          include: ['test/sim/**/*.test.ts'],
+          testTimeout: 900_000,
+        },
       },
       {
         extends: true,
         test: {
           name: 'e2e',
+          sequence: { groupOrder: 2 },
           include: ['test/e2e/**/*.test.ts'],
           globalSetup: built,
           testTimeout: 120_000,
@@ -36,6 +44,8 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'crash',
+          sequence: { groupOrder: 3 },
+          fileParallelism: false,
           include: ['test/crash/**/*.test.ts'],
           globalSetup: built,
           testTimeout: 900_000,
