@@ -120,6 +120,17 @@ describe('endpoints', () => {
     expect(clock.nowMs()).toBe(200);
   });
 
+  test('that fail many calls at once are left alone for one short while only', async () => {
+    const { clock, network, client, at } = setup(['a:1', 'b:1']);
+    network.behaviour.set('a:1', dropped).set('b:1', rangeAnswer);
+    await clock.settle(Promise.all(Array.from({ length: 200 }, () => client.kv.get('k'))));
+    network.behaviour.set('a:1', rangeAnswer);
+    clock.advance(50);
+    const before = at().length;
+    for (let i = 0; i < 2; i += 1) await clock.settle(client.kv.get('k'));
+    expect(at().slice(before).sort()).toEqual(['a:1', 'b:1']);
+  });
+
   test('a named endpoint gets the call and no other does, even when it is not in the list', async () => {
     const { clock, network, client, at } = setup(['a:1', 'b:1']);
     for (const endpoint of ['a:1', 'b:1', 'c:1']) network.behaviour.set(endpoint, Buffer.alloc(0));

@@ -159,7 +159,9 @@ function neverSent({ code, details }: ServiceError): boolean {
 
 /** Drops grpc-js' framing around the reason: "No connection established. Last error: Error: X. Resolution note: ". */
 function plainReason(details: string): string {
-  return /Last error: (?:Error: )?(.*?)\. Resolution note:/s.exec(details)?.[1] ?? details;
+  const reason = /Last error: (?:Error: )?(.*?)\. Resolution note:/s.exec(details)?.[1] ?? details;
+  // OpenSSL puts the reason between the names of its functions and files.
+  return /:SSL routines:[^:]*:([^:\n]+)/.exec(reason)?.[1] ?? reason;
 }
 
 function metadataOf(attempt: Attempt): Metadata {

@@ -105,12 +105,14 @@ export class EndpointPool {
   /** Leaves the endpoint alone for a while: 50 ms at first, up to 3 s, of which up to half is given back by chance. */
   failed(slot: Slot, error: unknown): void {
     const { clock, random, onFailure } = this.#options;
+    slot.lastError = error;
+    onFailure(slot.endpoint, error);
+    // Many calls under way fail together when a member goes; that is one failure, not many.
+    if (slot.downUntilMs > clock.nowMs()) return;
     const downMs = Math.min(downMinMs * 2 ** slot.failures, downMaxMs);
     slot.failures += 1;
-    slot.lastError = error;
     // Jitter, so that clients that lost the same member do not all come back at once.
     slot.downUntilMs = clock.nowMs() + downMs * (0.5 + random.below(1_000) / 2_000);
-    onFailure(slot.endpoint, error);
   }
 
   /** The endpoint answered. */

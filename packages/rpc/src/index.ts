@@ -1,5 +1,6 @@
 export { serveGrpcJs } from './grpc-js-transport.ts';
 export { clientVersionGuard, LeaderMonitor, learnerGuard } from './guards.ts';
+export { serveH2 } from './h2/h2-transport.ts';
 export { type CallGuard, type InstrumentOptions, instrument, type StreamKeeper } from './instrument.ts';
 export { ListenError, Port, type PortOptions, type PortServices } from './port.ts';
 export { okStatus, type RpcStatus, StatusError, tooLargeText, toStatus, wellFormed } from './respond.ts';

@@ -7,16 +7,20 @@
  *
  * The length is checked before any of the message is kept, and memory grows with what has arrived, never with what is promised.
  */
+import { Status, type StatusCode } from '@quorate/proto';
 import { tooLargeText } from './respond.ts';
 
 /** Bytes of the prefix of every message. */
 export const messageHeaderBytes = 5;
 
-/** A body that must not be read on; status RESOURCE_EXHAUSTED, texts as Go says them. */
+/** A body that must not be read on; status and texts as Go says them. */
 export class FrameError extends Error {
-  constructor(message: string) {
+  readonly status: StatusCode;
+
+  constructor(status: StatusCode, message: string) {
     super(message);
     this.name = 'FrameError';
+    this.status = status;
   }
 }
 
@@ -63,12 +67,12 @@ export class MessageDecoder {
 
   #frameSize(bytes: Buffer, at: number): number {
     const flag = bytes.readUInt8(at);
-    if (flag > 1) throw new FrameError(`grpc: received unexpected payload format ${flag}`);
+    if (flag > 1) throw new FrameError(Status.INTERNAL, `grpc: received unexpected payload format ${flag}`);
     if (flag === 1 && !this.#compressed) {
-      throw new FrameError('grpc: compressed flag set with identity or empty encoding');
+      throw new FrameError(Status.INTERNAL, 'grpc: compressed flag set with identity or empty encoding');
     }
     const size = bytes.readUInt32BE(at + 1);
-    if (size > this.#limitBytes) throw new FrameError(tooLargeText(size, this.#limitBytes));
+    if (size > this.#limitBytes) throw new FrameError(Status.RESOURCE_EXHAUSTED, tooLargeText(size, this.#limitBytes));
     return messageHeaderBytes + size;
   }
 

@@ -22,7 +22,7 @@ const prefixes: Readonly<Record<number, string>> = { 2: '0b', 8: '0o', 10: '', 1
 export function parseInt64(text: ByteString, base: 0 | 10 | 16 = 0): bigint {
   const sign = /^[+-]/.exec(text)?.[0] ?? '';
   const { digits, radix } =
-    base === 0 ? byPrefix(text.slice(sign.length)) : { digits: text.slice(1 * sign.length), radix: base };
+    base === 0 ? byPrefix(text.slice(sign.length)) : { digits: text.slice(sign.length), radix: base };
   if (!patterns[radix]!.test(digits)) throw new NumberError('ParseInt', text, 'invalid syntax');
   const size = BigInt(`${prefixes[radix]}${digits}`);
   const value = sign === '-' ? -size : size;

@@ -2,9 +2,10 @@
 import { type CallOptions, Client, credentials, type Metadata, type ServiceError } from '@grpc/grpc-js';
 import type { Clock, Facts, Logger, Timer } from '@quorate/base';
 import { serveGrpcJs } from '../grpc-js-transport.ts';
+import { serveH2 } from '../h2/h2-transport.ts';
 import { Port } from '../port.ts';
 import type { ServiceMethod } from '../service.ts';
-import { type RpcTransport, type ServeOptions, serveDefaults } from '../transport.ts';
+import { type RpcTransport, type ServeOptions, type ServeRpc, serveDefaults } from '../transport.ts';
 
 export const realClock: Clock = {
   nowMs: () => performance.now(),
@@ -73,16 +74,20 @@ export class MemoryLogger implements Logger {
   }
 }
 
-/** A port serving `methods` over grpc-js, and 'plain <url>' over HTTP/1.1. */
+/** A port serving `methods`, over grpc-js unless told otherwise, and 'plain <url>' over HTTP/1.1. */
 export class Served {
   readonly transport: RpcTransport;
   readonly logger: MemoryLogger;
   readonly #port: Port;
   readonly #clients: Client[] = [];
 
-  static async open(methods: readonly ServiceMethod[], options: Partial<ServeOptions> = {}): Promise<Served> {
+  static async open(
+    methods: readonly ServiceMethod[],
+    options: Partial<ServeOptions> = {},
+    serve: ServeRpc = serveGrpcJs,
+  ): Promise<Served> {
     const logger = new MemoryLogger();
-    const transport = serveGrpcJs(methods, { ...serveDefaults, clock: realClock, logger, ...options });
+    const transport = serve(methods, { ...serveDefaults, clock: realClock, logger, ...options });
     const port = await Port.listen({
       host: '127.0.0.1',
       port: 0,
@@ -145,3 +150,9 @@ export function callUnary(
     else client.makeUnaryRequest(path, same, same, request, metadata, options, done);
   });
 }
+
+/** Both transports, by name: what one promises the other must hold. */
+export const transports: readonly (readonly [name: string, serve: ServeRpc])[] = [
+  ['grpc-js', serveGrpcJs],
+  ['direct HTTP/2', serveH2],
+];
