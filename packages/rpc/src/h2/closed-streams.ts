@@ -1,0 +1,32 @@
+/**
+ * Remembers why streams are gone that did not end in the ordinary way, since what still comes for them is judged by it
+ * (RFC 9113, 5.1): after our reset, or our answer to half a request, the rest of the request is on its way and is ignored; after
+ * the client's own reset it may send nothing more. The memory is bounded; what fell out of it is judged mildly.
+ */
+export type Closed = 'byServer' | 'byClient' | 'normally' | 'forgotten';
+
+const rememberedMax = 1_024;
+
+export class ClosedStreams {
+  private readonly reasons = new Map<number, 'byServer' | 'byClient'>();
+  /** Streams up to this number may have fallen out of the memory. */
+  private forgottenTo = 0;
+
+  add(id: number, reason: 'byServer' | 'byClient'): void {
+    this.reasons.set(id, reason);
+    if (this.reasons.size <= rememberedMax) return;
+    // A Map keeps the order of insertion: this is the one remembered longest.
+    for (const oldest of this.reasons.keys()) {
+      this.reasons.delete(oldest);
+      this.forgottenTo = Math.max(this.forgottenTo, oldest);
+      return;
+    }
+  }
+
+  /** Why stream `id`, which was open once, is gone. */
+  reason(id: number): Closed {
+    const reason = this.reasons.get(id);
+    if (reason !== undefined) return reason;
+    return id <= this.forgottenTo ? 'forgotten' : 'normally';
+  }
+}

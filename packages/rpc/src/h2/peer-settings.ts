@@ -1,0 +1,65 @@
+/** SETTINGS of a client: checks them and puts them in force (RFC 9113, 6.5). */
+import { ErrorCode, frameBytesDefault, frameBytesLimit, readUint32, Setting, windowLimit } from './frames.ts';
+import { ConnectionError } from './h2-errors.ts';
+import { encodeTableSize } from './hpack-encoder.ts';
+import type { Sender } from './sender.ts';
+import type { Stream } from './stream.ts';
+
+/** Bytes of one entry: an id and a value. */
+export const settingBytes = 6;
+
+export class PeerSettings {
+  private readonly sender: Sender;
+  private readonly openStreams: () => Stream[];
+  private headerTableBytes = 4_096;
+
+  constructor(sender: Sender, openStreams: () => Stream[]) {
+    this.sender = sender;
+    this.openStreams = openStreams;
+  }
+
+  /** The entries in `bytes` from `start` to `end`, in order. Throws ConnectionError. */
+  apply(bytes: Buffer, start: number, end: number): void {
+    for (let at = start; at < end; at += settingBytes) {
+      this.applyOne(bytes.readUInt16BE(at), readUint32(bytes, at + 2));
+    }
+  }
+
+  private applyOne(id: number, value: number): void {
+    switch (id) {
+      case Setting.headerTableSize:
+        // A smaller table must be acknowledged in the next block; ours is empty for good (RFC 7541, 4.2).
+        if (value < this.headerTableBytes) this.sender.tableSizeUpdate = encodeTableSize(0);
+        this.headerTableBytes = value;
+        break;
+      case Setting.enablePush:
+        if (value > 1) throw new ConnectionError(ErrorCode.protocolError, 'ENABLE_PUSH is neither 0 nor 1');
+        break;
+      case Setting.initialWindowSize:
+        if (value > windowLimit) throw new ConnectionError(ErrorCode.flowControlError, 'initial window too large');
+        this.changeStreamWindows(value);
+        break;
+      case Setting.maxFrameSize:
+        if (value < frameBytesDefault || value > frameBytesLimit) {
+          throw new ConnectionError(ErrorCode.protocolError, 'MAX_FRAME_SIZE out of range');
+        }
+        this.sender.frameBytesMax = value;
+        break;
+      default:
+        // Limits on pushed streams, hints and the unknown do not concern a server like this.
+        break;
+    }
+  }
+
+  /** Open streams' windows change by the difference and may become negative (RFC 9113, 6.9.2). */
+  private changeStreamWindows(value: number): void {
+    const change = value - this.sender.streamWindow;
+    this.sender.streamWindow = value;
+    const streams = this.openStreams();
+    for (const stream of streams) {
+      stream.sendWindow += change;
+      if (stream.sendWindow > windowLimit) throw new ConnectionError(ErrorCode.flowControlError, 'window too large');
+    }
+    if (change > 0) for (const stream of streams) this.sender.resume(stream);
+  }
+}
