@@ -213,14 +213,15 @@ class Assembly {
     const first = this.#entries[0]?.index ?? entry.index;
     const at = entry.index - first;
     // Where the first one stands is judged at the end: the oldest segments may have been released up to a mark that comes later.
-    if (at < 0 || at > this.#entries.length) {
+    if (at > this.#entries.length) {
       throw new CorruptionError('wal', `entries are missing from the log; ${advice}`, {
         file,
         index: entry.index,
         after: this.#entries.at(-1)?.index ?? before,
       });
     }
-    this.#entries.length = at;
+    // Below the first: what stood before it was released, and this replaces everything that is left of it.
+    this.#entries.length = Math.max(at, 0);
     this.#entries.push(entry);
   }
 
