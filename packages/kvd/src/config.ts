@@ -24,6 +24,7 @@ export interface DaemonConfig {
   readonly maxConcurrentStreams: number;
   readonly keepalive: KeepaliveOptions;
   readonly hasCallTimes: boolean;
+  readonly rpcTransport: 'h2' | 'grpc-js';
 }
 
 /** How the log looks; needed before the rest can be judged. */
@@ -68,6 +69,7 @@ export function daemonConfigOf({ values, given }: ParsedFlags): DaemonConfig {
       timeoutMs: values.grpcKeepaliveTimeout,
     },
     hasCallTimes: values.metrics === 'extensive',
+    rpcTransport: values.rpcTransport,
   };
 }
 

@@ -19,6 +19,7 @@ import {
   requestOverheadBytes,
   serveDefaults,
   serveGrpcJs,
+  serveH2,
 } from '@quorate/rpc';
 import {
   acquireDataDir,
@@ -163,7 +164,8 @@ export class Daemon {
       ...(this.#config.hasCallTimes ? { handlingClock: this.#clock } : {}),
     });
     const bytes = (name: string, help: string) => this.#meter.counter({ name, help });
-    return serveGrpcJs(methods, {
+    const serve = this.#config.rpcTransport === 'h2' ? serveH2 : serveGrpcJs;
+    return serve(methods, {
       ...serveDefaults,
       clock: this.#clock,
       logger,

@@ -1,5 +1,7 @@
 /** What a member is told at start. Every field names the etcd flag it mirrors; defaults are etcd 3.6's. */
 
+import { segmentSizeDefault } from '@quorate/wal';
+
 /** One member of the initial cluster: a name and where its peers reach it. */
 export interface InitialMember {
   readonly name: string;
@@ -67,7 +69,7 @@ export const memberDefaults: Omit<MemberConfig, 'name' | 'initialCluster' | 'adv
   compactionBatchLimit: 1_000,
   compactionSleepMs: 10,
   warningApplyMs: 100,
-  walSegmentBytes: 64_000_000,
+  walSegmentBytes: segmentSizeDefault,
 };
 
 /** How long a proposal or a linearizable read may take: etcd's ReqTimeout, 5 s + 2 election time-outs. */

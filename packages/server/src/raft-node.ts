@@ -23,7 +23,7 @@ export interface RaftNodeOptions {
   readonly rawNode: RawNode;
   readonly storage: MemoryStorage;
   readonly wal: Wal;
-  readonly peers: Pick<PeerTransport, 'send'>;
+  readonly peers: Pick<PeerTransport, 'send' | 'connectedSinceMs'>;
   /** Milliseconds of one tick. */
   readonly tickMs: number;
   /** A sync that takes longer than this stops the ticks: a member whose disk hangs must neither lead nor campaign. */
@@ -170,12 +170,24 @@ export class RaftNode {
     for (const message of messages) this.#options.rawNode.step(message);
   }
 
-  /** Hands what callers still wait for to raft, as one append. What raft refuses (no leader, a transfer) stays for later turns. */
+  /**
+   * Hands what callers still wait for to raft, as one append. What raft refuses (no leader, a transfer) and what could not be
+   * forwarded to the leader now stays for later turns: a tick is never far.
+   */
   #proposeQueued(): void {
     if (this.#proposals.length === 0) return;
     const waiting = this.#proposals.filter((proposal) => proposal.waiting);
-    const accepted = waiting.length > 0 && this.#options.rawNode.proposeBatch(waiting.map((proposal) => proposal.data));
+    const accepted =
+      waiting.length > 0 &&
+      this.#reachesLeader() &&
+      this.#options.rawNode.proposeBatch(waiting.map((proposal) => proposal.data));
     this.#proposals = accepted ? [] : waiting;
+  }
+
+  /** A proposal forwarded on no stream is lost, and cannot be sent again: whether it was lost is not known to raft. */
+  #reachesLeader(): boolean {
+    const { rawNode, memberId, peers } = this.#options;
+    return rawNode.leader === memberId || peers.connectedSinceMs(rawNode.leader) !== undefined;
   }
 
   #handleReady(): void {

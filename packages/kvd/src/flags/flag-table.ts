@@ -42,6 +42,7 @@ export interface FlagValues {
   readonly compactionBatchLimit: number;
   readonly compactionSleepInterval: number;
   readonly walSegmentBytes: number;
+  readonly rpcTransport: 'h2' | 'grpc-js';
 }
 
 /** From the most to the least that is written. */
@@ -121,6 +122,11 @@ export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValu
     "List of this member's client URLs to tell clients; required with --listen-client-urls.",
   ),
   preVote: bool('Clustering', true, 'Whether to ask before an election, so that a returning member disturbs nobody.'),
+  rpcTransport: choice(
+    'Tuning',
+    ['grpc-js', 'h2'],
+    "How client calls are served: 'h2' reads HTTP/2 from the socket itself, 'grpc-js' goes through that library and is slower.",
+  ),
   metrics: choice(
     'Monitoring',
     ['basic', 'extensive'],
@@ -143,7 +149,7 @@ export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValu
   warningApplyDuration: duration('Tuning', '100ms', 'Applying entries for longer than this is logged as a warning.'),
   compactionBatchLimit: uint('Tuning', 1_000, 'Most revisions removed in one slice of a compaction.'),
   compactionSleepInterval: duration('Tuning', '10ms', 'Pause between two slices of a compaction.'),
-  walSegmentBytes: uint('Tuning', 64_000_000, 'Size of a segment of the write-ahead log, filled with zeros when made.'),
+  walSegmentBytes: uint('Tuning', 16_777_216, 'Size of a segment of the write-ahead log, filled with zeros when made.'),
 };
 
 /** Names of etcd 3.5 that still work, with a warning. */
