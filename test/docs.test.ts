@@ -165,7 +165,7 @@ function optionsOf(path: string): string[] {
 }
 
 describe('tables that repeat the code', () => {
-  test('the flags of kvd, by group', () => {
+  test('the flags of kvd, by group; REWRITE=1 writes them', () => {
     const path = 'docs/operations.md';
     const [before, after] = documentOf(path).text.split(/(?<=<!-- flags -->\n)[\s\S]*(?=<!-- \/flags -->)/);
     const expected = `${before}${flagTables()}${after}`;
@@ -207,14 +207,16 @@ describe('tables that repeat the code', () => {
 });
 
 function flagTables(): string {
-  const rows = new Map<string, string[]>();
+  type Group = FlagSpec<unknown>['group'];
+  // In the order of kvd's help.
+  const rows: Record<Group, string[]> = { Member: [], Clustering: [], Monitoring: [], Logging: [], Tuning: [] };
   for (const [field, spec] of Object.entries(flagTable) as [string, FlagSpec<unknown>][]) {
     const value = spec.default === '' ? '–' : `\`${spec.default}\``;
     const help = spec.help.replaceAll('<', '&lt;');
-    rows.set(spec.group, [...(rows.get(spec.group) ?? []), `| \`--${flagName(field)}\` | ${value} | ${help} |`]);
+    rows[spec.group].push(`| \`--${flagName(field)}\` | ${value} | ${help} |`);
   }
   const head = '| flag | default | what |\n|---|---|---|\n';
-  const tables = [...rows].map(([group, lines]) => `\n### ${group}\n\n${head}${lines.join('\n')}\n`);
+  const tables = Object.entries(rows).map(([group, lines]) => `\n### ${group}\n\n${head}${lines.join('\n')}\n`);
   return `${tables.join('')}\n`;
 }
 

@@ -228,7 +228,7 @@ export const Rows: Codec<Rows> = {
 export interface Trailer {
   rows: number;
   bytes: number;
-  /** CRC-32 over the payloads of all frames before the trailer. */
+  /** CRC-32C over the heads (kind, length, checksum) of all frames before the trailer. */
   crc: number;
 }
 

@@ -5,7 +5,7 @@ import { Reader } from '../reader.ts';
 import { emptyBytes, sizeBigint, sizeDelimited, sizeInt64 } from '../wire.ts';
 import { Writer } from '../writer.ts';
 
-/** First record of every segment: whose log this is. */
+/** Whose log this is. Stands in the header of every segment; the metadata record that begins a segment has no payload. */
 export interface Metadata {
   memberId: bigint;
   clusterId: bigint;
