@@ -18,6 +18,7 @@ import {
 import { parseChanges, textCodec } from './testing/conf-change-text.ts';
 import {
   type ConfChangeCodec,
+  ConfChangeTransition,
   ConfChangeType,
   EntryType,
   emptyBytes,
@@ -102,6 +103,14 @@ describe('messages that are not for this member', () => {
     for (const type of [MessageType.MSG_HUP, MessageType.MSG_CHECK_QUORUM, MessageType.MSG_STORAGE_APPEND_RESP]) {
       expect(node.step(message(type, 1n, { from: 2n }))).toBe('localOnly');
     }
+  });
+
+  test('without a term they would pass for local ones', () => {
+    const { node } = leader();
+    expect(node.step(message(MessageType.MSG_APP, 1n, { from: 2n }))).toBe('localOnly');
+    expect(node.step(message(MessageType.MSG_HEARTBEAT_RESP, 1n, { from: 2n }))).toBe('localOnly');
+    const proposal = message(MessageType.MSG_PROP, 1n, { from: 2n, entries: [entry(0, 0, 'x')] });
+    expect(node.step(proposal)).toBe('taken');
   });
 
   test('answers of strangers are refused, their vote requests are answered', () => {
@@ -415,6 +424,21 @@ describe('configuration changes', () => {
     expect(node.proposeConfChange(change('v5'))).toBe('taken');
   });
 
+  test('a new leader takes none before it has applied those it found in its log', () => {
+    const storage = storageWith(three);
+    storage.append([{ ...entry(1, 11, 'v4'), type: EntryType.ENTRY_CONF_CHANGE }]);
+    const node = nodeWith({ storage });
+    elect(node, storage, [2n]);
+    acknowledge(node, 2n, 12);
+    expect(node.committedIndex).toBe(12);
+    expect(node.proposeConfChange(change('v5'))).toBe('refused');
+    const ready = node.ready();
+    node.applyConfChange(textCodec.v1.decode(ready.committedEntries[0]!.data), 11);
+    storage.append(ready.entries);
+    node.advance();
+    expect(node.proposeConfChange(change('v5'))).toBe('taken');
+  });
+
   test('what cannot be decoded or would leave no voter is refused', () => {
     const { node } = leader();
     const garbage = { ...entry(0, 0, '?'), type: EntryType.ENTRY_CONF_CHANGE_V2 };
@@ -454,6 +478,32 @@ describe('configuration changes', () => {
     applied(node, 'r2', 12);
     expect(node.committedIndex).toBe(12);
     expect(node.ready().readStates).toMatchObject([{ index: 11 }]);
+  });
+
+  test('a joint configuration is left once, however many entries are applied meanwhile', () => {
+    const { node, storage } = leader({ storage: storageWith(three), maxCommittedSizePerReady: 1 });
+    node.proposeConfChange(change('v4', ConfChangeTransition.CONF_CHANGE_TRANSITION_JOINT_IMPLICIT));
+    node.proposeBatch([Buffer.from('x'), Buffer.from('y')]);
+    for (let turn = 0; turn < 10; turn++) {
+      for (const from of [2n, 3n]) acknowledge(node, from, node.lastIndex);
+      while (node.hasReady()) {
+        const ready = node.ready();
+        storage.append(ready.entries);
+        for (const each of ready.committedEntries) {
+          if (each.type !== EntryType.ENTRY_NORMAL) node.applyConfChange(textCodec.v2.decode(each.data), each.index);
+        }
+        node.advance();
+      }
+    }
+    expect(node.confState()).toMatchObject({ voters: [1n, 2n, 3n, 4n], votersOutgoing: [] });
+    const log = storage.entries(12, storage.lastIndex() + 1, Number.POSITIVE_INFINITY);
+    const { ENTRY_NORMAL, ENTRY_CONF_CHANGE_V2 } = EntryType;
+    expect(log.map((each) => each.type)).toEqual([
+      ENTRY_CONF_CHANGE_V2,
+      ENTRY_NORMAL,
+      ENTRY_NORMAL,
+      ENTRY_CONF_CHANGE_V2,
+    ]);
   });
 
   test('a transfer to a member that is removed ends', () => {
@@ -534,6 +584,20 @@ describe('reads', () => {
     node.step(message(MessageType.MSG_HEARTBEAT, 1n, { from: 2n, term: 9 }));
     expect(node.status().pendingReads).toBe(0);
     expect(carryOut(node, storage).readStates).toEqual([]);
+  });
+
+  test('that waited for the first commit of a term share one round', () => {
+    const storage = storageWith(three);
+    const node = nodeWith({ storage });
+    elect(node, storage, [2n]);
+    for (const name of ['a', 'b', 'c']) expect(node.readIndex(Buffer.from(name))).toBe(true);
+    expect(settle(node, storage)).toEqual([]);
+    acknowledge(node, 2n, 11);
+    const heartbeats = ofType(settle(node, storage), MessageType.MSG_HEARTBEAT);
+    expect(heartbeats.map((each) => each.to)).toEqual([2n, 3n]);
+    node.step(message(MessageType.MSG_HEARTBEAT_RESP, 1n, { from: 3n, term: 2, context: heartbeats[0]!.context }));
+    const states = carryOut(node, storage).readStates;
+    expect(states.map(({ requestContext, index }) => `${requestContext}@${index}`)).toEqual(['a@11', 'b@11', 'c@11']);
   });
 
   test('lease-based ones are answered at once', () => {
@@ -649,12 +713,44 @@ describe('snapshots', () => {
     expect(node.progress(3n)).toMatchObject({ match: 12, next: 13, paused: false });
   });
 
+  test('are not waited for when the log alone can go on from what the member has', () => {
+    const { node, storage } = leader();
+    node.proposeBatch([Buffer.from('x'), Buffer.from('y')]);
+    settle(node, storage);
+    acknowledge(node, 2n, 13);
+    settle(node, storage);
+    storage.createSnapshot(13, { ...emptyConfState(), voters: [...three] }, Buffer.from('state'));
+    storage.compact(12);
+    node.reportUnreachable(3n);
+    node.step(message(MessageType.MSG_HEARTBEAT_RESP, 1n, { from: 3n, term: 2 }));
+    expect(node.progress(3n)).toMatchObject({ pendingSnapshot: 13 });
+    settle(node, storage);
+    acknowledge(node, 3n, 12);
+    expect(settle(node, storage)).toMatchObject([
+      { type: MessageType.MSG_APP, to: 3n, index: 12, entries: [{ index: 13 }] },
+    ]);
+  });
+
   test('reports about members that wait for none are ignored', () => {
     const { node } = leader();
     node.reportSnapshot(2n, false);
     node.reportSnapshot(9n, true);
     node.reportUnreachable(9n);
     expect(node.progress(2n)).toMatchObject({ next: 12, paused: false });
+  });
+
+  test('keep a member from campaigning until they are in place', () => {
+    const storage = storageWith(three);
+    const node = nodeWith({ storage });
+    const confState = { ...emptyConfState(), voters: [...three] };
+    const snapshot = { data: emptyBytes, metadata: { confState, index: 20, term: 2 } };
+    node.step(message(MessageType.MSG_SNAP, 1n, { from: 2n, term: 2, snapshot }));
+    node.campaign();
+    expect(node.role).toBe(Role.follower);
+    settle(node, storage);
+    expect([node.appliedIndex, storage.firstIndex()]).toEqual([20, 21]);
+    node.campaign();
+    expect(node.role).toBe(Role.preCandidate);
   });
 
   test('that do not name this member, or nothing at all, are ignored', () => {

@@ -38,8 +38,8 @@ import {
 
 /**
  * What became of a message handed to step(): as StepResult, or why it was not looked at. `wrongTarget`: it is for another member,
- * whose address this one may have inherited. `localOnly`: of a kind that never comes from another member. `unknownPeer`: an answer
- * from someone who is not in the configuration.
+ * whose address this one may have inherited. `localOnly`: it is of a kind that never comes from another member, or lacks the term
+ * that it would have. `unknownPeer`: an answer from someone who is not in the configuration.
  */
 export type StepOutcome = StepResult | 'wrongTarget' | 'localOnly' | 'unknownPeer';
 
@@ -71,7 +71,7 @@ export class RawNode {
     const { type, from, to } = message;
     if (to !== this.core.id) return 'wrongTarget';
     const local = isLocalThread(from);
-    if (isLocalType(type) && !local) return 'localOnly';
+    if (!local && (isLocalType(type) || (message.term === 0 && !isTermless(type)))) return 'localOnly';
     if (isAnswer(type) && !local && !this.core.tracker.progress.has(from)) return 'unknownPeer';
     if (type === MessageType.MSG_PROP && message.entries.length === 0) return 'dropped';
     return this.core.step(message);
@@ -337,6 +337,11 @@ function isLocalType(type: number): boolean {
     default:
       return false;
   }
+}
+
+/** Kinds that are for the leader of any term. */
+function isTermless(type: number): boolean {
+  return type === MessageType.MSG_PROP || type === MessageType.MSG_READ_INDEX;
 }
 
 /** Kinds that only make sense from a member of the configuration. */

@@ -15,19 +15,20 @@ export function read(raft: Raft, request: ReadRequest): StepResult {
     raft.earlyReads.push(request);
     return 'taken';
   }
-  startRound(raft, request);
+  startReads(raft, [request]);
   return 'taken';
 }
 
-function startRound(raft: Raft, request: ReadRequest): void {
-  const { committed } = raft.log;
-  if (raft.tracker.isSingleton && raft.tracker.isVoter(raft.id)) {
-    answerRead(raft, request, committed);
-  } else if (raft.config.readOnlyOption === 'lease-based') {
-    answerRead(raft, request, committed);
-  } else {
-    broadcastHeartbeat(raft, raft.readOnly.add(committed, request));
+/** Starts reads at the present commit index: one round of heartbeats confirms them all, unless there is nobody to ask. */
+function startReads(raft: Raft, requests: readonly ReadRequest[]): void {
+  const { log, tracker, readOnly } = raft;
+  const alone = tracker.isSingleton && tracker.isVoter(raft.id);
+  if (alone || raft.config.readOnlyOption === 'lease-based') {
+    for (const request of requests) answerRead(raft, request, log.committed);
+    return;
   }
+  for (const request of requests) readOnly.add(log.committed, request);
+  broadcastHeartbeat(raft);
 }
 
 /** The first entry of this term is committed: the reads that waited for it begin. */
@@ -35,7 +36,7 @@ export function releaseEarlyReads(raft: Raft): void {
   if (raft.earlyReads.length === 0 || !raft.committedInTerm) return;
   const requests = raft.earlyReads;
   raft.earlyReads = [];
-  for (const request of requests) startRound(raft, request);
+  startReads(raft, requests);
 }
 
 /** Answers the reads that a quorum has confirmed. */
@@ -55,16 +56,16 @@ function answerRead(raft: Raft, request: ReadRequest, index: number): void {
   raft.send(response);
 }
 
-/** Sends heartbeats to everyone, with `context` or that of the newest read that waits. */
-export function broadcastHeartbeat(raft: Raft, context?: Buffer): void {
-  const carried = context ?? raft.readOnly.lastPendingContext() ?? emptyBytes;
+/** Sends heartbeats to everyone. They carry the newest read that waits, so that the answers confirm it and all before it. */
+export function broadcastHeartbeat(raft: Raft): void {
+  const context = raft.readOnly.lastPendingContext() ?? emptyBytes;
   for (const { id, progress } of raft.tracker.peers) {
     if (id === raft.id) continue;
     // Not beyond what the member is known to hold: it could not commit what it does not have.
     const commit = Math.min(progress.match, raft.log.committed);
     const message = newMessage(MessageType.MSG_HEARTBEAT, id);
     message.commit = commit;
-    message.context = carried;
+    message.context = context;
     raft.send(message);
     progress.sentCommit(commit);
   }

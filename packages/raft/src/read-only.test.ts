@@ -5,7 +5,8 @@ import { pendingReadsMax, ReadOnly } from './read-only.ts';
 const three: JointVoters = { incoming: [1n, 2n, 3n], outgoing: [] };
 
 function read(reads: ReadOnly, index: number, name: string): Buffer {
-  return reads.add(index, { from: 1n, context: Buffer.from(name) });
+  reads.add(index, { from: 1n, context: Buffer.from(name) });
+  return reads.lastPendingContext()!;
 }
 
 function confirmed(reads: ReadOnly, voters = three): string[] {

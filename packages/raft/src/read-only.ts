@@ -44,15 +44,14 @@ export class ReadOnly implements AckIndexer {
     return this.#rounds.length;
   }
 
-  /** Notes a read that arrived when `index` was committed. Returns the context its heartbeats must carry. */
-  add(index: number, request: ReadRequest): Buffer {
+  /** Notes a read that arrived when `index` was committed. Heartbeats sent from now on can confirm it. */
+  add(index: number, request: ReadRequest): void {
     invariant(this.#rounds.length < pendingReadsMax, 'too many reads under way', { pending: this.#rounds.length });
     this.#lastRound++;
     this.#rounds.push({ number: this.#lastRound, index, request });
-    return encodeRound(this.#lastRound);
   }
 
-  /** Context for a periodic heartbeat: the newest round that waits; undefined when none does. */
+  /** Context for heartbeats: the newest round that waits; undefined when none does. */
   lastPendingContext(): Buffer | undefined {
     const last = this.#rounds[this.#rounds.length - 1];
     return last === undefined ? undefined : encodeRound(last.number);
