@@ -44,6 +44,7 @@ export class MemberCore {
   readonly #node: RaftNode;
   readonly #snapshotter: Snapshotter;
   readonly #compactor: LogCompactor;
+  readonly #tickListeners: (() => void)[] = [];
   #state: StateMachine | undefined;
   #stopping = false;
 
@@ -268,7 +269,13 @@ export class MemberCore {
     this.#compactor.maybeCompact(this.state);
   }
 
+  /** Calls `listener` on every tick. */
+  onTick(listener: () => void): void {
+    this.#tickListeners.push(listener);
+  }
+
   #tick(): void {
+    for (const listener of this.#tickListeners) listener();
     this.proposals.expire();
     this.reads.tick();
   }

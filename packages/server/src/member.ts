@@ -17,6 +17,7 @@ import { MaintenanceServer } from './maintenance-server.ts';
 import type { PeerIdentity } from './peer-transport.ts';
 import type { ReadIndex } from './read-index.ts';
 import type { Runtime } from './runtime.ts';
+import { SpaceWatch } from './space-watch.ts';
 import type { StateMachine } from './state-machine.ts';
 
 export class Member {
@@ -64,6 +65,10 @@ export class Member {
       isVoter: (id: MemberId) => core.isVoter(id),
     });
     new ClusterVersion(core).watch();
+    const space = new SpaceWatch(quota, runtime.logger);
+    core.onTick(() => {
+      if (core.isServing) space.look(core.state.backend.sizeInUseBytes());
+    });
   }
 
   get leadership(): Leadership {

@@ -113,13 +113,16 @@ export class Snapshotter {
     logger.info('received a snapshot', { index: metadata.index, term: metadata.term, from: formatId(message.from) });
   }
 
-  /** Puts the received state of `index` in the place of the live one, which must be closed. */
+  /** Puts the received state of `index` in the place of the live one, which must be closed. Its mark goes: it has done its work. */
   async swap(index: number): Promise<void> {
     const { backends, crash } = this.#options;
     crash.hit('snapshotBeforeSwap');
     const received = await this.receivedIndex();
     invariant(received === index, 'the received state is not the one that was accepted', { received, index });
     await backends.replace(nextStoreName, storeName);
+    const live = await backends.open(storeName);
+    live.remove(buckets.meta, completeKey);
+    await live.close();
     crash.hit('snapshotAfterSwap');
     this.#receiving = false;
   }

@@ -11,7 +11,7 @@
  * Nothing is written here.
  */
 import { CorruptionError, type Disk, type Facts, joinPath, type Logger } from '@quorate/base';
-import { DecodeError, Entry, HardState, SnapshotMark } from '@quorate/proto';
+import { DecodeError, Entry, HardState, Metadata, SnapshotMark } from '@quorate/proto';
 import { decodeSegmentHeader, RecordType, type RecordView, type SegmentHeader } from './record.ts';
 import { type GroupPosition, type SegmentScan, scanSegment } from './scan.ts';
 import { listSegments, type SegmentName } from './segment.ts';
@@ -167,7 +167,7 @@ function checkLast(segment: ReadSegment, directory: string): void {
 
 /** Puts records together to a log. */
 class Assembly {
-  #hasMetadata = false;
+  #metadata: Metadata | undefined;
   #hardState: HardState = HardState.create();
   #entries: Entry[] = [];
   #snapshot: SnapshotMark | undefined;
@@ -184,7 +184,7 @@ class Assembly {
   #add(record: RecordView, file: string): void {
     switch (record.type) {
       case RecordType.metadata:
-        this.#hasMetadata = true;
+        this.#metadata = Metadata.decode(record.payload);
         break;
       case RecordType.entry:
         this.#addEntry(record.payload, file);
@@ -247,7 +247,10 @@ class Assembly {
     const first = this.#entries[0];
     const lastIndex = this.#entries.at(-1)?.index ?? before;
     const facts = { file, offset: last.scan.goodEnd, lastIndex };
-    if (!this.#hasMetadata) throw new CorruptionError('wal', `the log has no metadata; ${advice}`, facts);
+    const own = this.#metadata;
+    if (own?.memberId !== memberId || own.clusterId !== clusterId || own.incarnation !== incarnation) {
+      throw new CorruptionError('wal', `the log does not say whose it is; ${advice}`, facts);
+    }
     if (first !== undefined && first.index !== before + 1) {
       throw new CorruptionError('wal', `the beginning of the log is missing; ${advice}`, {
         ...facts,

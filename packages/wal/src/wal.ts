@@ -25,7 +25,7 @@ import {
   StorageError,
   type Timer,
 } from '@quorate/base';
-import type { Entry, HardState, SnapshotMark } from '@quorate/proto';
+import { type Entry, type HardState, Metadata, type SnapshotMark } from '@quorate/proto';
 import { fillerItem, GroupEncoder, groupBytesMax, type Item, markItem, stateItem } from './group-encoder.ts';
 import {
   RecordType,
@@ -340,7 +340,8 @@ export class Wal {
    * made the segment necessary may never follow, and a hard state of it would speak of entries that do not exist.
    */
   #headItems(): Item[] {
-    const items: Item[] = [{ kind: 'bytes', type: RecordType.metadata, payload: Buffer.alloc(0) }];
+    const payload = Metadata.encode(this.#metadata);
+    const items: Item[] = [{ kind: 'bytes', type: RecordType.metadata, payload }];
     if (this.#durableMark !== undefined) items.push(this.#durableMark);
     if (this.#durableState !== undefined) items.push(this.#durableState);
     return items;
