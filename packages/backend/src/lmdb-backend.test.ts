@@ -214,15 +214,3 @@ test('the crash points stand before the commit, while lmdb writes, and after the
   expect(passed.slice(2)).toEqual(['backendAfterFlush']);
   await backend.close();
 });
-
-test('what lay in the heap is not written to the disk with half-filled pages (X22)', async () => {
-  const factory = makeFactory();
-  const backend = await factory.open('db');
-  const canary = 'canary-in-the-heap';
-  const pages = Array.from({ length: 2_000 }, () => Buffer.allocUnsafeSlow(4_096).fill(canary));
-  expect(pages.every((page) => page.length === 4_096)).toBe(true);
-  pages.length = 0;
-  for (let i = 0; i < 500; i++) backend.put(buckets.key, String(i), Buffer.alloc(1_500, 1));
-  await backend.close();
-  expect(readFileSync(join(directory, 'db')).includes(canary)).toBe(false);
-});

@@ -110,6 +110,7 @@ export class LmdbEngine implements Engine {
     // From here until the promise settles lmdb's thread is at work: what a crash leaves is the state before or after.
     this.#crash.hit('backendAfterCommitBeforeFlush');
     const durable = committed.then(() => {
+      // The read transaction of this turn is older than the commit.
       database.resetReadTxn();
       this.#measure();
       this.#crash.hit('backendAfterFlush');
@@ -126,8 +127,6 @@ export class LmdbEngine implements Engine {
   }
 
   openView(): BackendView {
-    // The read transaction of this turn may be older than the last commit.
-    this.#database.resetReadTxn();
     return new LmdbView(this.#database);
   }
 
