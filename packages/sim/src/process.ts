@@ -8,6 +8,7 @@ import type { Scheduler } from './scheduler.ts';
 export class SimProcess {
   readonly #scheduler: Scheduler;
   readonly #onCrash: (where: string) => void;
+  readonly #deathListeners: (() => void)[] = [];
   #alive = true;
   #pausedUntilMs = 0;
   #armed: { readonly name: CrashPointName; hits: number } | undefined;
@@ -64,9 +65,15 @@ export class SimProcess {
     this.#armed = undefined;
   }
 
+  /** Calls `fn` when the process dies. */
+  onDeath(fn: () => void): void {
+    this.#deathListeners.push(fn);
+  }
+
   /** Dies now. */
   kill(): void {
     this.#alive = false;
+    for (const listener of this.#deathListeners.splice(0)) listener();
   }
 
   readonly crashPoints: CrashPoints = {

@@ -116,7 +116,14 @@ export class SimNetwork {
         yield Buffer.from(chunk);
       }
     }
-    await target.handler.receiveSnapshot(copy, delayed());
+    // The sender learns of the receiver's death as of a broken connection: a while later.
+    const broken = new Promise<never>((_resolve, reject) => {
+      const fail = sender.guard(() => reject(new Error('the receiver is gone')));
+      target.process.onDeath(() => {
+        this.#scheduler.after(this.#delay(), fail);
+      });
+    });
+    await Promise.race([target.handler.receiveSnapshot(copy, delayed()), broken]);
     await sender.later(this.#delay(), () => undefined);
   }
 
