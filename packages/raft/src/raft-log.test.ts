@@ -152,6 +152,7 @@ describe('handing out committed entries', () => {
               const page = log.nextCommitted(true);
               if (page.length > 0) {
                 const bytes = entriesSizeBytes(page);
+                expect(log.applyingBytes).toBeLessThan(limit);
                 expect(page.length === 1 || log.applyingBytes + bytes <= limit).toBe(true);
                 handedOut.push(...page.map((each) => each.index));
                 outstanding.push({ last: page.at(-1)!.index, bytes });
@@ -236,6 +237,15 @@ describe('configuration changes in the log', () => {
     expect(log.hasUnappliedConfChange()).toBe(true);
     log.appliedTo(3, 0);
     expect(log.hasUnappliedConfChange()).toBe(false);
+  });
+
+  test('what was compacted away before its acknowledgement arrived was applied', () => {
+    const storage = new MemoryStorage();
+    storage.append([entry(1, 1), change(2), entry(1, 3)]);
+    const log = new RaftLog(storage, silentLogger, unlimited);
+    log.commitTo(3);
+    storage.compact(2);
+    expect([log.applied, log.hasUnappliedConfChange()]).toEqual([0, false]);
   });
 
   test('the last but one proves itself committed', () => {

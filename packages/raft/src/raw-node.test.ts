@@ -364,6 +364,22 @@ describe('asynchronous writes', () => {
     expect([node.core.log.unstable.offset, node.core.log.unstable.length]).toEqual([14, 0]);
   });
 
+  test('applied entries may be acknowledged in any order', () => {
+    const { node, storage } = follower();
+    const applyWork = (index: number, logTerm: number): Message => {
+      node.step({ ...append(2, 2n, index, logTerm, [2]), commit: index + 1 });
+      const work = appendWork(node);
+      save(work, storage);
+      node.step(work.responses.at(-1)!);
+      return ofType(node.ready().messages, MessageType.MSG_STORAGE_APPLY)[0]!;
+    };
+    const first = applyWork(10, 1);
+    const second = applyWork(11, 2);
+    node.step(second.responses[0]!);
+    node.step(first.responses[0]!);
+    expect([node.appliedIndex, node.core.log.applyingBytes]).toEqual([12, 0]);
+  });
+
   test('a term that changes while a write is under way asks for its acknowledgement again', () => {
     const { node, storage } = follower();
     node.step(append(2, 2n, 10, 1, [2]));
@@ -578,12 +594,17 @@ describe('reads', () => {
     expect(carryOut(node, storage).readStates).toEqual([{ index: 11, requestContext: context }]);
   });
 
-  test('a deposed leader forgets its reads', () => {
+  test('a deposed leader forgets its reads, confirmed in part or not begun', () => {
     const { node, storage } = leader();
     node.readIndex(Buffer.from('r'));
     node.step(message(MessageType.MSG_HEARTBEAT, 1n, { from: 2n, term: 9 }));
     expect(node.status().pendingReads).toBe(0);
     expect(carryOut(node, storage).readStates).toEqual([]);
+    elect(node, storage, [2n]);
+    node.readIndex(Buffer.from('early'));
+    expect(node.status().pendingReads).toBe(1);
+    node.step(message(MessageType.MSG_HEARTBEAT, 1n, { from: 2n, term: 19 }));
+    expect(node.status().pendingReads).toBe(0);
   });
 
   test('that waited for the first commit of a term share one round', () => {
@@ -611,6 +632,59 @@ describe('reads', () => {
     let accepted = 0;
     while (node.readIndex(Buffer.from('r'))) accepted++;
     expect(accepted).toBe(4096);
+  });
+});
+
+describe('terms', () => {
+  test('what a leader knew about its followers does not outlive its term', () => {
+    const { node, storage } = leader();
+    expect(node.progress(2n)).toMatchObject({ match: 11 });
+    node.step(message(MessageType.MSG_HEARTBEAT, 1n, { from: 2n, term: 9 }));
+    settle(node, storage);
+    elect(node, storage, [3n]);
+    expect([...node.status().progress.values()].map(({ match }) => match)).toEqual([12, 0, 0]);
+  });
+
+  test('a deposed leader hears of the new term from members that follow it, and from those that cannot campaign', () => {
+    const answers = (config: { preVote: boolean; checkQuorum: boolean; learner: boolean }): Message[] => {
+      const { learner, ...rest } = config;
+      const storage = storageWith([2n, 3n]);
+      const ids = learner ? { voters: [2n, 3n], learners: [1n] } : { voters: [...three] };
+      storage.setConfState({ ...emptyConfState(), ...ids });
+      storage.setHardState({ term: 5, vote: 0n, commit: 10 });
+      const node = nodeWith({ storage, ...rest });
+      node.step(message(MessageType.MSG_HEARTBEAT, 1n, { from: 2n, term: 4 }));
+      return settle(node, storage);
+    };
+    const told = [{ type: MessageType.MSG_APP_RESP, to: 2n, term: 5 }];
+    expect(answers({ preVote: true, checkQuorum: false, learner: false })).toMatchObject(told);
+    expect(answers({ preVote: false, checkQuorum: true, learner: false })).toMatchObject(told);
+    expect(answers({ preVote: false, checkQuorum: false, learner: true })).toMatchObject(told);
+    // This one can campaign, and the others will listen.
+    expect(answers({ preVote: false, checkQuorum: false, learner: false })).toEqual([]);
+  });
+
+  test('a candidate that lags behind in terms is told', () => {
+    const storage = storageWith(three);
+    storage.setHardState({ term: 5, vote: 0n, commit: 10 });
+    const node = nodeWith({ storage });
+    node.step(message(MessageType.MSG_VOTE, 1n, { from: 2n, term: 3, index: 99, logTerm: 3 }));
+    node.step(message(MessageType.MSG_PRE_VOTE, 1n, { from: 2n, term: 3, index: 99, logTerm: 3 }));
+    expect(settle(node, storage)).toMatchObject([
+      { type: MessageType.MSG_VOTE_RESP, to: 2n, term: 5, reject: true },
+      { type: MessageType.MSG_PRE_VOTE_RESP, to: 2n, term: 5, reject: true },
+    ]);
+  });
+
+  test('a late grant of a pre-vote for a term that has come does not count', () => {
+    const storage = storageWith(three);
+    const node = nodeWith({ storage });
+    node.campaign();
+    settle(node, storage);
+    node.step(message(MessageType.MSG_PRE_VOTE_RESP, 1n, { from: 2n, term: node.term }));
+    expect(node.role).toBe(Role.preCandidate);
+    node.step(message(MessageType.MSG_PRE_VOTE_RESP, 1n, { from: 2n, term: node.term + 1 }));
+    expect(node.role).toBe(Role.candidate);
   });
 });
 
@@ -729,6 +803,15 @@ describe('snapshots', () => {
     expect(settle(node, storage)).toMatchObject([
       { type: MessageType.MSG_APP, to: 3n, index: 12, entries: [{ index: 13 }] },
     ]);
+  });
+
+  test('are not made for members that were not heard from', () => {
+    const { node, storage } = lagging(storageWith(three));
+    for (let i = 0; i < 10; i++) node.tick();
+    settle(node, storage);
+    expect(node.progress(3n)).toMatchObject({ recentActive: false });
+    node.propose(Buffer.from('y'));
+    expect(ofType(settle(node, storage), MessageType.MSG_SNAP)).toEqual([]);
   });
 
   test('reports about members that wait for none are ignored', () => {

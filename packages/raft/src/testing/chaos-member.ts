@@ -153,7 +153,7 @@ export class ChaosMember implements Witness {
       return;
     }
     this.#save(ready.hardState, ready.entries, ready.snapshot);
-    must(!ready.mustSync || this.#isSynced(), 'a ready that must be synced was not', this);
+    if (ready.mustSync || ready.snapshot !== undefined) this.#sync();
     if (crashAt === CrashAt.afterSave) {
       this.crash();
       return;
@@ -183,7 +183,11 @@ export class ChaosMember implements Witness {
       this.#tearSave(message.entries, message.snapshot);
       return;
     }
-    this.#save(hardStateIn(message), message.entries, message.snapshot);
+    const hardState = hardStateIn(message);
+    this.#save(hardState, message.entries, message.snapshot);
+    const promised =
+      hardState !== undefined && (hardState.term > this.#synced.term || hardState.vote !== this.#synced.vote);
+    if (promised || message.entries.length > 0 || message.snapshot !== undefined) this.#sync();
     if (crashAt === CrashAt.afterSave) {
       this.crash();
       return;
@@ -221,17 +225,13 @@ export class ChaosMember implements Witness {
     if (snapshot !== undefined) this.#install(snapshot);
     this.#storage.append(entries);
     if (hardState !== undefined) this.#storage.setHardState(hardState);
-    const latest = this.#storage.initialState().hardState;
-    const promised = latest.term !== this.#synced.term || latest.vote !== this.#synced.vote;
-    // A mere commit index is written and not synced.
-    if (promised || entries.length > 0 || snapshot !== undefined) {
-      this.#world.ledger.hardStateSaved(this, this.#synced, latest);
-      this.#synced = latest;
-    }
   }
 
-  #isSynced(): boolean {
-    return this.#storage.initialState().hardState === this.#synced;
+  /** Makes the hard state durable; a mere commit index stays without. */
+  #sync(): void {
+    const latest = this.#storage.initialState().hardState;
+    this.#world.ledger.hardStateSaved(this, this.#synced, latest);
+    this.#synced = latest;
   }
 
   /** Some of the entries reach the disk, and nothing behind them; a snapshot is installed as a whole or not at all. */
