@@ -183,8 +183,12 @@ export class Connection implements FrameHost {
   /** Writes what has been gathered. */
   flush(): void {
     this.flushScheduled = false;
+    if (this.closed) {
+      this.output.clear();
+      return;
+    }
     if (this.answeredEarly.length > 0) this.resetEarlyAnswers();
-    this.output.flush(this.socket);
+    if (!this.closed) this.output.flush(this.socket);
     const pending = this.socket.writableLength;
     this.sender.congested = pending > this.limits.socketBytesMax;
     if (pending > this.limits.socketBytesStop && !this.readingStopped) {

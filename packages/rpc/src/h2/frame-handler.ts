@@ -39,7 +39,7 @@ export class FrameHandler implements FrameSink {
   private isFirst = true;
   /** A header block that is not complete; nothing may come between its frames. */
   private block: HeaderBlock | undefined = undefined;
-  /** Bytes of DATA that count against the connection's window, since it was last replenished. */
+  /** Bytes of DATA since the connection's window was last replenished. */
   private receivedBytes = 0;
 
   constructor(host: FrameHost) {
@@ -119,7 +119,7 @@ export class FrameHandler implements FrameSink {
 
   private onData(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     const flowBytes = end - start;
-    this.countAgainstWindow(flowBytes);
+    this.replenish(flowBytes);
     let from = start;
     let to = end;
     if ((flags & Flag.padded) !== 0) {
@@ -273,14 +273,13 @@ export class FrameHandler implements FrameSink {
     this.host.remoteEnded(call);
   }
 
-  /** The connection's window is replenished as bytes arrive: a stream that is not read must not hold up the others. */
-  private countAgainstWindow(flowBytes: number): void {
-    const windowBytes = this.host.limits.connectionWindowBytes;
+  /**
+   * The connection's window is replenished as bytes arrive, long before it is used up: a stream that is not read must not hold
+   * up the others. What it is worth is the windows of the streams.
+   */
+  private replenish(flowBytes: number): void {
     this.receivedBytes += flowBytes;
-    if (this.receivedBytes > windowBytes) {
-      throw new ConnectionError(ErrorCode.flowControlError, 'connection window exceeded');
-    }
-    if (this.receivedBytes < windowBytes / 2) return;
+    if (this.receivedBytes < this.host.limits.connectionWindowBytes / 2) return;
     this.host.control.windowUpdate(0, this.receivedBytes);
     this.receivedBytes = 0;
   }

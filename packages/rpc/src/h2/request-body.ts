@@ -1,16 +1,26 @@
-/** Messages of a request that did not come one per frame: cut by the {@link MessageDecoder}, decompressed, kept until wanted. */
+/**
+ * Messages of a request that did not come one per frame: what came is kept as it came until it is wanted, then cut by the
+ * {@link MessageDecoder} and decompressed.
+ */
 import { gunzipSync } from 'node:zlib';
 import { Status } from '@quorate/proto';
 import { FrameError, MessageDecoder, messageHeaderBytes } from '../message-decoder.ts';
 import { StatusError } from '../respond.ts';
 
+/** What keeping a piece costs beside its bytes, however few those are. */
+const pieceOverheadBytes = 256;
+
 export class RequestBody {
-  /** Bytes of complete messages that nobody has taken yet, with their prefixes. */
-  undeliveredBytes = 0;
-  /** Those and the bytes of the message that is not complete yet. */
+  /** Bytes that were not looked at yet. */
+  waitingBytes = 0;
+  /** Memory that is in use: waiting pieces, and the message that is not complete yet. */
   heldBytes = 0;
   private readonly decoder: MessageDecoder;
   private readonly receiveBytesMax: number;
+  /** Pieces that were not looked at yet, from `nextPiece` on. */
+  private pieces: Buffer[] = [];
+  private nextPiece = 0;
+  /** Messages with their prefixes, cut from the last piece, from `nextFrame` on. */
   private frames: Buffer[] = [];
   private nextFrame = 0;
 
@@ -19,34 +29,50 @@ export class RequestBody {
     this.decoder = new MessageDecoder(receiveBytesMax, isGzip);
   }
 
-  get hasMessages(): boolean {
-    return this.nextFrame < this.frames.length;
+  /** Takes the next bytes. */
+  add(piece: Buffer): void {
+    this.pieces.push(piece);
+    this.waitingBytes += piece.length;
+    this.heldBytes += piece.length + pieceOverheadBytes;
   }
 
-  /** Takes the next bytes. Throws StatusError; the body is useless then. */
-  write(data: Buffer): void {
-    this.heldBytes += data.length;
-    let frames: Buffer[];
+  /**
+   * The next complete message; undefined when there is none, and then nothing waits. Throws StatusError when the bytes are no
+   * messages; the body is useless then.
+   */
+  next(): Buffer | undefined {
+    while (this.nextFrame === this.frames.length) {
+      const piece = this.takePiece();
+      if (piece === undefined) return undefined;
+      this.frames = this.cut(piece);
+      this.nextFrame = 0;
+    }
+    const frame = this.frames[this.nextFrame++]!;
+    this.heldBytes -= frame.length;
+    const message = frame.subarray(messageHeaderBytes);
+    return frame[0] === 1 ? this.decompress(message) : message;
+  }
+
+  private takePiece(): Buffer | undefined {
+    const piece = this.pieces[this.nextPiece];
+    if (piece === undefined) {
+      this.pieces = [];
+      this.nextPiece = 0;
+      return undefined;
+    }
+    this.nextPiece++;
+    this.waitingBytes -= piece.length;
+    this.heldBytes -= pieceOverheadBytes;
+    return piece;
+  }
+
+  private cut(piece: Buffer): Buffer[] {
     try {
-      frames = this.decoder.write(data);
+      return this.decoder.write(piece);
     } catch (error) {
       if (error instanceof FrameError) throw new StatusError(error.status, error.message, { cause: error });
       throw error;
     }
-    for (const frame of frames) this.undeliveredBytes += frame.length;
-    this.frames = this.hasMessages ? [...this.frames.slice(this.nextFrame), ...frames] : frames;
-    this.nextFrame = 0;
-  }
-
-  /** The next complete message. Throws StatusError when it cannot be decompressed. */
-  next(): Buffer | undefined {
-    const frame = this.frames[this.nextFrame];
-    if (frame === undefined) return undefined;
-    this.nextFrame++;
-    this.undeliveredBytes -= frame.length;
-    this.heldBytes -= frame.length;
-    const message = frame.subarray(messageHeaderBytes);
-    return frame[0] === 1 ? this.decompress(message) : message;
   }
 
   /** Blocks, but not for long: the result is no larger than a request may be. */

@@ -110,13 +110,9 @@ export abstract class RequestStream extends Stream {
   private gather(data: Buffer): void {
     const host = this.receivingHost;
     this.body ??= new RequestBody(host.receiveBytesMax, this.isGzip);
-    host.heldBytes += data.length;
-    try {
-      this.body.write(data);
-    } catch (error) {
-      this.receiveFailed(error);
-      return;
-    }
+    const heldBefore = this.body.heldBytes;
+    this.body.add(data);
+    host.heldBytes += this.body.heldBytes - heldBefore;
     this.deliver();
     if (this.body !== undefined && host.heldBytes > host.heldBytesMax) {
       this.receiveFailed(new StatusError(Status.RESOURCE_EXHAUSTED, 'too many unfinished requests on one connection'));
@@ -132,8 +128,7 @@ export abstract class RequestStream extends Stream {
       this.receive(message);
     }
     this.delivering = false;
-    const hasMessages = this.body?.hasMessages === true;
-    if (hasMessages || this.paused || this.isDone || !this.remoteClosed || this.endDelivered) return;
+    if (this.paused || this.isDone || !this.remoteClosed || this.endDelivered) return;
     this.endDelivered = true;
     if (this.body === undefined) this.receiveEnd();
     else this.receiveFailed(new StatusError(Status.INTERNAL, 'unexpected EOF'));
@@ -163,7 +158,7 @@ export abstract class RequestStream extends Stream {
   /** Gives the window back what was handed on, in large pieces; a request that is complete needs none. */
   private credit(): void {
     if (this.remoteClosed || this.isDone) return;
-    const bytes = this.receivedBytes - (this.body?.undeliveredBytes ?? 0) - this.creditedBytes;
+    const bytes = this.receivedBytes - (this.body?.waitingBytes ?? 0) - this.creditedBytes;
     if (bytes < this.receivingHost.streamWindowBytes / 2) return;
     this.creditedBytes += bytes;
     this.receivingHost.sendWindowUpdate(this.id, bytes);
