@@ -726,6 +726,29 @@ describe('time', () => {
     expect([0, 4, 99].map(ticksUntilCampaign)).toEqual([10, 14, 19]);
   });
 
+  test('word of a leader, and a vote given to a candidate, start the wait anew', () => {
+    const node = nodeWith({ storage: storageWith(three) });
+    const ticksUntilCampaign = (): number => {
+      let ticks = 0;
+      for (; node.role === Role.follower; ticks++) node.tick();
+      return ticks;
+    };
+    const heartbeat = (): void => {
+      node.step(message(MessageType.MSG_HEARTBEAT, 1n, { from: 2n, term: 2 }));
+    };
+    heartbeat();
+    for (let i = 0; i < 6; i++) node.tick();
+    heartbeat();
+    expect(ticksUntilCampaign()).toBe(10);
+    // The first request brings the term and is refused, for its log is old; the second is granted.
+    const request = (from: bigint, index: number): Message =>
+      message(MessageType.MSG_VOTE, 1n, { from, term: 3, index, logTerm: 1 });
+    node.step(request(2n, 5));
+    for (let i = 0; i < 6; i++) node.tick();
+    node.step(request(3n, 99));
+    expect(ticksUntilCampaign()).toBe(10);
+  });
+
   test('a learner never campaigns', () => {
     const storage = storageWith([2n]);
     storage.setConfState({ ...emptyConfState(), voters: [2n], learners: [1n] });
@@ -733,6 +756,18 @@ describe('time', () => {
     for (let i = 0; i < 100; i++) node.tick();
     node.campaign();
     expect([node.role, node.learner, node.term]).toEqual([Role.follower, true, 1]);
+  });
+
+  test('a transfer waits until the member has everything', () => {
+    const { node, storage } = leader();
+    node.propose(Buffer.from('x'));
+    node.propose(Buffer.from('y'));
+    settle(node, storage);
+    node.transferLeader(3n);
+    acknowledge(node, 3n, 12);
+    expect(ofType(settle(node, storage), MessageType.MSG_TIMEOUT_NOW)).toEqual([]);
+    acknowledge(node, 3n, 13);
+    expect(ofType(settle(node, storage), MessageType.MSG_TIMEOUT_NOW)).toMatchObject([{ to: 3n }]);
   });
 
   test('a transfer does not keep a cut off leader in office', () => {
@@ -755,6 +790,31 @@ describe('time', () => {
       electionTicks: 7,
     });
     expect(node.core.randomizedElectionTicks).toBe(7);
+  });
+});
+
+describe('a follower', () => {
+  test('answers an append from before its commit index with that index, compacted or not', () => {
+    const storage = storageWith(three);
+    const node = nodeWith({ storage });
+    node.step(
+      message(MessageType.MSG_APP, 1n, { from: 2n, term: 2, index: 3, logTerm: 1, entries: entriesOf(4, [1]) }),
+    );
+    expect(settle(node, storage)).toMatchObject([{ type: MessageType.MSG_APP_RESP, index: 10, reject: false }]);
+  });
+
+  test('keeps its log when it has the entry a snapshot ends with, and commits up to it', () => {
+    const storage = storageWith(three);
+    const node = nodeWith({ storage });
+    const entries = entriesOf(11, [2, 2, 2]);
+    node.step(message(MessageType.MSG_APP, 1n, { from: 2n, term: 2, index: 10, logTerm: 1, entries }));
+    settle(node, storage);
+    const confState = { ...emptyConfState(), voters: [...three] };
+    const snapshot = { data: emptyBytes, metadata: { confState, index: 12, term: 2 } };
+    node.step(message(MessageType.MSG_SNAP, 1n, { from: 2n, term: 2, snapshot }));
+    const ready = carryOut(node, storage);
+    expect([ready.snapshot, node.committedIndex, node.lastIndex]).toEqual([undefined, 12, 13]);
+    expect(ready.messages).toMatchObject([{ type: MessageType.MSG_APP_RESP, index: 12 }]);
   });
 });
 
