@@ -17,9 +17,13 @@ const coverageSeeds = 200;
 
 /** Declares the tests of share `share` (from 0) of `shares`. */
 export function describeSeeds(share: number, shares: number): void {
-  const from = first + Math.floor((count * share) / shares);
-  const to = first + Math.floor((count * (share + 1)) / shares);
+  const from = first + Math.ceil((count * share) / shares);
+  const to = first + Math.ceil((count * (share + 1)) / shares);
   const reports: SeedReport[] = [];
+  if (to === from) {
+    test.skip('no seed falls to this share', () => {});
+    return;
+  }
 
   describe('no fault loses, doubles or reorders what was acknowledged', () => {
     for (let start = from; start < to; start += groupSize) {
@@ -45,7 +49,7 @@ export function describeSeeds(share: number, shares: number): void {
     });
   });
 
-  if (share > 0 || to === from) return;
+  if (share > 0) return;
 
   describe('a simulation is a function of its seed', () => {
     test('the same seed twice gives the same trace to the byte', async () => {
