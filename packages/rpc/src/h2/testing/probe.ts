@@ -37,7 +37,8 @@ export class Probe {
   puts = 0;
   /** Ranges are held here until a test answers them. */
   readonly held: Held[] = [];
-  readonly watches: HeldWatch[] = [];
+  /** Watches that have not ended. */
+  watches: HeldWatch[] = [];
   /** Watches pause as soon as they begin. */
   pauseWatches = false;
   /** Messages that came on watches. */
@@ -68,10 +69,14 @@ export class Probe {
       }),
       ...serviceHandlers(services.watch, {
         watch: (requests, call, stream) => {
-          probe.watches.push({ call, stream, requests });
+          const held = { call, stream, requests };
+          probe.watches.push(held);
           if (probe.pauseWatches) requests.pause();
           requests.onMessage((request) => probe.watched.push(request));
-          requests.onEnd(() => stream.end());
+          requests.onEnd(() => {
+            probe.watches = probe.watches.filter((other) => other !== held);
+            stream.end();
+          });
         },
       }),
       ...serviceHandlers(services.maintenance, {
