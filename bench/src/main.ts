@@ -57,22 +57,33 @@ function generate(task: LoadTask): Promise<LoadResult> {
   });
 }
 
+/** A server that has just started is measured only after it served for so long: both rivals warm up, one also compiles. */
+const warmUpMs = 5_000;
+
+function taskFor(
+  server: Server,
+  operation: LoadTask['operation'],
+  callers: number,
+  times: Pick<LoadTask, 'warmUpMs' | 'durationMs'>,
+): LoadTask {
+  return {
+    ...times,
+    endpoints: [server.endpoints[0]!],
+    operation,
+    callers,
+    connections: Math.max(1, Math.floor(callers / 10)),
+    valueBytes: 256,
+    keyCount: 10_000,
+  };
+}
+
 async function measure(
   server: Server,
   members: number,
   operation: LoadTask['operation'],
   callers: number,
 ): Promise<Sample> {
-  const task: LoadTask = {
-    endpoints: [server.endpoints[0]!],
-    operation,
-    callers,
-    connections: Math.max(1, Math.floor(callers / 10)),
-    warmUpMs: 500,
-    durationMs: Number(values.seconds) * 1000,
-    valueBytes: 256,
-    keyCount: 10_000,
-  };
+  const task = taskFor(server, operation, callers, { warmUpMs: 500, durationMs: Number(values.seconds) * 1000 });
   const before = server.usage();
   const result = await generate(task);
   const after = server.usage();
@@ -99,6 +110,7 @@ async function main(): Promise<void> {
       for (const kind of kinds) {
         const server = await startServer(kind, members, join(values.directory, kind), kind === 'kvd' ? 23_790 : 24_790);
         versions.set(kind, server.version);
+        await generate(taskFor(server, 'put', 100, { warmUpMs: 0, durationMs: warmUpMs }));
         for (const operation of values.operations.split(',') as LoadTask['operation'][]) {
           for (const callers of numbers(values.callers)) {
             const sample = await measure(server, members, operation, callers);
