@@ -23,8 +23,8 @@ export interface Ready {
   /** Present when leader or role changed. */
   readonly softState: SoftState | undefined;
   /**
-   * Present when term, vote or commit changed. To be written behind `entries` and synced with them: a torn write may keep entries
-   * without it, but a commit index without its entries would look like a lost log.
+   * Present when term, vote or commit changed. To be written as one unit with `entries`, or behind them: a torn write may keep
+   * entries without it, but a commit index without its entries would look like a lost log.
    */
   readonly hardState: HardState | undefined;
   /** Reads confirmed since the last ready. */
