@@ -126,10 +126,13 @@ export class KvdProcess {
     return existsSync(this.logPath) ? readFileSync(this.logPath, 'utf8') : '';
   }
 
-  /** Resolves once /health answers 200: the member serves and sees a leader. */
+  /** Resolves once /health answers 200: the member serves and sees a leader. Rejects when it ends before. */
   async healthy(limitMs = 20_000): Promise<void> {
     try {
-      await waitFor(`${this.options.name} healthy`, limitMs, () => this.#health());
+      await waitFor(`${this.options.name} healthy`, limitMs, () => {
+        if (this.#child === undefined) throw new Error(`${this.options.name} is not running`);
+        return this.#health();
+      });
     } catch (error) {
       throw new Error(`${String(error)}\n--- ${this.options.name}\n${this.log().slice(-4000)}`);
     }

@@ -4,16 +4,23 @@ import {
   type Codec,
   CompactionRequest,
   type CompactionResponse,
+  DeleteRangeRequest,
+  type DeleteRangeResponse,
   HashKVRequest,
   type HashKVResponse,
   type KeyValue,
+  MoveLeaderRequest,
+  type MoveLeaderResponse,
   PutRequest,
   type PutResponse,
   RangeRequest,
   type RangeResponse,
+  RequestOp,
   StatusRequest,
   type StatusResponse,
   services,
+  TxnRequest,
+  type TxnResponse,
 } from '@quorate/proto';
 
 interface Method<Req, Res> {
@@ -55,12 +62,30 @@ export class RawClient {
     return this.call(services.kv.methods.put, request, timeoutMs);
   }
 
+  /** All pairs at one revision. */
+  putAll(pairs: readonly (readonly [key: string, value: string])[], timeoutMs?: number): Promise<TxnResponse> {
+    const success = pairs.map(([key, value]) =>
+      RequestOp.create({ requestPut: PutRequest.create({ key: Buffer.from(key), value: Buffer.from(value) }) }),
+    );
+    return this.call(services.kv.methods.txn, TxnRequest.create({ success }), timeoutMs);
+  }
+
+  delete(key: string, timeoutMs?: number): Promise<DeleteRangeResponse> {
+    const request = DeleteRangeRequest.create({ key: Buffer.from(key) });
+    return this.call(services.kv.methods.deleteRange, request, timeoutMs);
+  }
+
   range(request: Partial<RangeRequest>, timeoutMs?: number): Promise<RangeResponse> {
     return this.call(services.kv.methods.range, RangeRequest.create(request), timeoutMs);
   }
 
   status(timeoutMs?: number): Promise<StatusResponse> {
     return this.call(services.maintenance.methods.status, StatusRequest.create(), timeoutMs);
+  }
+
+  /** Resolves when this member sees `memberId` lead; only the leader can be asked. */
+  moveLeader(memberId: bigint): Promise<MoveLeaderResponse> {
+    return this.call(services.maintenance.methods.moveLeader, MoveLeaderRequest.create({ targetID: memberId }));
   }
 
   hashKv(revision = 0): Promise<HashKVResponse> {
