@@ -49,6 +49,12 @@ export interface RaftNodeHooks {
   afterApply(): void;
 }
 
+/** Work for the log, and whether its answers must wait for a sync. */
+interface Append {
+  readonly message: Message;
+  readonly mustSync: boolean;
+}
+
 /** Milliseconds a turn may hold the event loop before it lets others in. */
 const turnBudgetMs = 5;
 
@@ -58,7 +64,9 @@ export class RaftNode {
   #proposals: Proposal[] = [];
   #calls: (() => void)[] = [];
   /** Appends handed out by the core that no group has taken yet. */
-  #appends: Message[] = [];
+  #appends: Append[] = [];
+  /** The hard state handed out last: what term and vote of the next one are compared with. */
+  #promised: HardState;
   /** Received snapshots that raft was given; answered at the end of the turn that looked at them. */
   #offers: { readonly index: number; readonly resolve: (taken: boolean) => void }[] = [];
   /** Index of the newest snapshot raft took. */
@@ -71,6 +79,7 @@ export class RaftNode {
 
   constructor(options: RaftNodeOptions) {
     this.#options = options;
+    this.#promised = options.storage.initialState().hardState;
   }
 
   start(): void {
@@ -213,9 +222,18 @@ export class RaftNode {
   }
 
   #takeAppend(message: Message): void {
-    this.#appends.push(message);
+    this.#appends.push({ message, mustSync: this.#mustSync(message) });
     const index = message.snapshot?.metadata?.index;
     if (index !== undefined) this.#snapshotTaken = index;
+  }
+
+  /** Entries, snapshots, a new term or vote must be durable before anything is answered; a mere commit index need not be. */
+  #mustSync(message: Message): boolean {
+    const hardState = hardStateOf(message);
+    const promised =
+      hardState !== undefined && (hardState.term !== this.#promised.term || hardState.vote !== this.#promised.vote);
+    if (hardState !== undefined) this.#promised = hardState;
+    return promised || message.entries.length > 0 || message.snapshot !== undefined;
   }
 
   #answerOffers(): void {
@@ -234,18 +252,28 @@ export class RaftNode {
   /** Starts the next group when none is under way. */
   #save(): void {
     if (this.#saving || this.#stopped || this.#appends.length === 0) return;
-    // A mere advance of the commit index need not be durable: it waits for the next group that must be.
-    if (!this.#appends.some(mustSync)) {
-      this.#appends.splice(0, this.#appends.length - 1);
+    if (!this.#appends.some((append) => append.mustSync)) {
+      this.#answerUnsynced();
       return;
     }
     this.#saving = true;
-    const group = this.#appends;
+    const group = this.#appends.map((append) => append.message);
     this.#appends = [];
     this.#saveGroup(group).then(
       () => this.#saved(group),
       (error) => this.#fail(error),
     );
+  }
+
+  /**
+   * Nothing waits that must be durable, and everything before is: what these appends allow may be answered now. The newest commit
+   * index stays, for the next group to take along.
+   */
+  #answerUnsynced(): void {
+    const appends = this.#appends;
+    const last = appends.findLast(({ message }) => hardStateOf(message) !== undefined);
+    this.#appends = last === undefined ? [] : [{ message: { ...last.message, responses: [] }, mustSync: false }];
+    for (const { message } of appends) this.#deliver(message.responses);
   }
 
   async #saveGroup(group: readonly Message[]): Promise<void> {
@@ -327,11 +355,6 @@ export class RaftNode {
     hooks.onTick();
     this.wake();
   }
-}
-
-/** An append whose answers others wait for, or that changes what was voted. */
-function mustSync(message: Message): boolean {
-  return message.responses.length > 0 || message.entries.length > 0 || message.snapshot !== undefined;
 }
 
 /** The hard state an append carries; absent when term, vote and commit are all unset. */
