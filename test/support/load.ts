@@ -11,6 +11,8 @@ export interface LoadOptions {
   readonly callers?: number;
   /** Calls of one caller at most. */
   readonly callsMax: number;
+  /** Callers end before their next call when it says so. Default: never. */
+  readonly until?: () => boolean;
 }
 
 const keysPerCaller = 10;
@@ -24,6 +26,7 @@ export async function load(options: LoadOptions): Promise<void> {
 
 async function run(options: LoadOptions, caller: string): Promise<void> {
   for (let i = 0; i < options.callsMax; i++) {
+    if (options.until?.() === true) return;
     try {
       await call(options, caller, i);
     } catch {
