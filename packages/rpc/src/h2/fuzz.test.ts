@@ -20,6 +20,7 @@ import {
   RawClient,
   rawFrame,
   settingsFrame,
+  windowUpdateFrame,
 } from './testing/raw-client.ts';
 
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 100);
@@ -31,6 +32,7 @@ let canaryStream = 1;
 beforeAll(async () => {
   probe = await Probe.open();
   canary = await probe.client();
+  canary.send(windowUpdateFrame(0, 1 << 30));
 });
 afterAll(() => probe.close());
 
@@ -105,7 +107,7 @@ test('hostile frames end at most their own connection', { timeout: timeoutMs }, 
       for (const stream of probe.snapshots) expect(stream.queuedBytes).toBe(0);
       canary.frames.length = 0;
     }),
-    { numRuns },
+    { numRuns, timeout: 10_000 },
   );
   expect(probe.served.logger.lines.filter(({ level }) => level === 'error')).toEqual([]);
 });
@@ -206,6 +208,6 @@ test('valid frames are answered rightly, however they are cut, padded and interl
         client.close();
       },
     ),
-    { numRuns },
+    { numRuns, timeout: 10_000 },
   );
 });
