@@ -3,18 +3,19 @@
  * knows the world only through its Runtime, so a program on Node.js and the simulator run the very same member.
  */
 import type { MemberId } from '@quorate/base';
-import { InternalRaftRequest, KvError, MemberAttributesSet } from '@quorate/proto';
+import { MemberAttributesSet } from '@quorate/proto';
 import { Quota } from '@quorate/quota';
 import { boot } from './bootstrap.ts';
 import { ClusterServer } from './cluster-server.ts';
 import { ClusterVersion } from './cluster-version.ts';
-import type { MemberConfig } from './config.ts';
+import { type MemberConfig, requestTimeoutMs } from './config.ts';
 import { MemberCore } from './core.ts';
 import type { HeaderSource } from './header.ts';
 import { KvServer } from './kv-server.ts';
 import type { Leadership } from './leadership.ts';
 import { MaintenanceServer } from './maintenance-server.ts';
 import type { PeerIdentity } from './peer-transport.ts';
+import { publish } from './publish.ts';
 import type { ReadIndex } from './read-index.ts';
 import type { Runtime } from './runtime.ts';
 import { SpaceWatch } from './space-watch.ts';
@@ -107,16 +108,18 @@ export class Member {
    * Proposes this member's name and client URLs until the cluster has them, then resolves: the point at which etcd opens its
    * client port. Resolves early when the member stops.
    */
-  async published(): Promise<void> {
+  published(): Promise<void> {
+    const core = this.#core;
     const { memberId } = this.identity;
-    const attributes = { memberId, name: this.config.name, clientUrls: [...this.config.advertiseClientUrls] };
-    while (!this.#core.stopping) {
-      const memberAttributesSet = MemberAttributesSet.create(attributes);
-      const outcome = await this.#core.propose(InternalRaftRequest.create({ memberAttributesSet }));
-      if (!(outcome instanceof KvError)) return;
-      const { logger } = this.#core.runtime;
-      logger.warn('could not publish the member to the cluster, trying again', { reason: outcome.message });
-    }
+    const { name, advertiseClientUrls } = this.config;
+    return publish({
+      attributes: MemberAttributesSet.create({ memberId, name, clientUrls: [...advertiseClientUrls] }),
+      leadership: core.leadership,
+      propose: (request) => core.propose(request),
+      timeoutMs: requestTimeoutMs(this.config),
+      stopping: () => core.stopping,
+      logger: core.runtime.logger,
+    });
   }
 
   /**
