@@ -93,7 +93,7 @@ export class Served {
       port: 0,
       clock: realClock,
       logger,
-      firstBytesTimeoutMs: 300,
+      firstBytesTimeoutMs: options.handshakeTimeoutMs ?? serveDefaults.handshakeTimeoutMs,
     });
     port.serve({ rpc: transport, http: (request, response) => response.end(`plain ${request.url}`) });
     return new Served(transport, port, logger);
