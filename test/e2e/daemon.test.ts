@@ -252,11 +252,14 @@ describe('the end', () => {
     stream.on('error', () => {});
     await new Promise((resolve) => stream.once('data', resolve));
     member.signal('SIGTERM');
-    // A connection taken just before the port closed may hang until the drain ends: a quick look is enough to know.
+    // A connection taken just before the port closed may hang until the drain ends: look briefly, until one is refused.
     await waitFor('the port to close', 5_000, async () => {
       const signal = AbortSignal.timeout(100);
-      const refused = await fetch(`http://${member.endpoint}/health`, { signal }).catch(() => undefined);
-      return refused === undefined ? true : undefined;
+      const refused = await fetch(`http://${member.endpoint}/health`, { signal }).then(
+        () => false,
+        (error: Error) => (error.cause as { code?: string } | undefined)?.code === 'ECONNREFUSED',
+      );
+      return refused ? true : undefined;
     });
     expect(member.running).toBe(true);
     expect(await member.kill('SIGTERM')).toBe('SIGKILL');
