@@ -243,7 +243,8 @@ describe('the end', () => {
     expect(await alone.kill('SIGTERM')).toBe(0);
   });
 
-  test('waits a little for open streams, and a second signal ends it on the spot', async () => {
+  // Again when the drain was over before the second signal arrived, which a busy machine may bring about.
+  test('waits a little for open streams, and a second signal ends it on the spot', { retry: 3 }, async () => {
     const member = await running();
     const client = new Client(member.endpoint, credentials.createInsecure());
     const path = services.health.methods.watch.path;
