@@ -136,6 +136,7 @@ async function lead(spec: string): Promise<KvdProcess> {
   await armed.kill('SIGKILL');
   armed.start({ env: { KVD_CRASH_AT: spec } });
   await armed.healthy();
+  await clients.get(armed)!.ready();
   const { header } = await clients.get(armed)!.status();
   await waitFor(`${armed.options.name} to lead`, 20_000, async () => {
     const { leader } = await roles();
@@ -151,7 +152,9 @@ async function lead(spec: string): Promise<KvdProcess> {
 
 /** Writes at `member` from several callers, until each has made its calls, or failed, or is told to end. */
 async function write(member: KvdProcess, calls: number, until = (): boolean => false): Promise<void> {
-  await load({ client: clients.get(member)!, ledger, name: `load${++loads}`, callsMax: calls, until });
+  const client = clients.get(member)!;
+  await client.ready();
+  await load({ client, ledger, name: `load${++loads}`, callsMax: calls, until });
 }
 
 async function expectKilled(spec: string, member: KvdProcess): Promise<void> {
@@ -164,7 +167,9 @@ async function expectKilled(spec: string, member: KvdProcess): Promise<void> {
 async function expectEqual(): Promise<void> {
   await cluster.healthy();
   const all = [...clients.values()];
-  const { header } = await all[0]!.put('after', 'the crash');
+  await Promise.all(all.map((client) => client.ready()));
+  // A leader may be about to change again: what matters is that a write goes through before long.
+  const { header } = await waitFor('a write', 20_000, () => all[0]!.put('after', 'the crash').catch(() => undefined));
   const revision = header!.revision;
   expect(revision).toBeGreaterThan(ledger.lastRevision);
   const hashes = new Set<number>();

@@ -56,6 +56,7 @@ async function dieAt(spec: string, { member, client, ledger }: Alone, name: stri
       return false;
     },
   );
+  if (isServing) await client.ready().catch(() => undefined);
   if (isServing) await load({ client, ledger, name, callsMax });
   await expectKilled(spec, member);
 }
@@ -70,6 +71,7 @@ async function expectKilled(spec: string, member: KvdProcess): Promise<void> {
 async function expectWhole({ member, client, ledger }: Alone): Promise<void> {
   member.start();
   await member.healthy();
+  await client.ready();
   const { revision } = (await client.range({ key: Buffer.from('nothing') })).header!;
   expect(revision).toBeGreaterThanOrEqual(ledger.lastRevision);
   const kvs = await client.everything(revision);
@@ -125,6 +127,7 @@ async function dieWithTornLog({ member, client, ledger }: Alone, random: SeededR
     const spec = `walAfterSyncBeforeAck:${20 + random.below(20)}`;
     member.start({ env: { KVD_CRASH_AT: spec } });
     await member.healthy();
+    await client.ready();
     let lost: string | undefined;
     for (let i = 0; lost === undefined; i++) {
       const put = ledger.put(`torn/${attempt}/${i}`);

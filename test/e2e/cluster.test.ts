@@ -107,6 +107,7 @@ describe('a cluster of three', () => {
     await away.kill('SIGKILL');
     away.start();
     await away.healthy(30_000);
+    await reader.ready();
     expect(await reader.everything(revision)).toHaveLength(1_500);
     reader.close();
     client.close();
@@ -123,6 +124,7 @@ describe('a member alone', () => {
       await member.kill(signal);
       member.start();
       await member.healthy();
+      await client.ready();
       for (let j = 0; j <= i; j++) {
         const { kvs } = await client.range({ key: Buffer.from(`key${j}`) });
         expect(kvs[0]).toMatchObject({ modRevision: j + 2 });

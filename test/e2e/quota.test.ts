@@ -101,6 +101,7 @@ describe.each([1, 3])('on %i members', (size) => {
     await Promise.all(cluster.members.map((member) => member.kill('SIGKILL')));
     startAll(cluster, raisedBytes);
     await answering(cluster);
+    await Promise.all(clients.map((client) => client.ready()));
     await expectAllRefuse(clients);
 
     const { revision } = (await first.range({ key: Buffer.from('a') })).header!;

@@ -43,6 +43,13 @@ export class RawClient {
     });
   }
 
+  /** Resolves when there is a connection. A member that was started again may be listening before a client tries it again. */
+  ready(limitMs = 10_000): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#client.waitForReady(Date.now() + limitMs, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
   call<Req, Res>(method: Method<Req, Res>, request: Req, timeoutMs = 10_000): Promise<Res> {
     return new Promise((resolve, reject) => {
       this.#client.makeUnaryRequest(
