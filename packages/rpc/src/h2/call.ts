@@ -16,7 +16,6 @@ import type {
   ServiceMethod,
   UnaryHandler,
 } from '../service.ts';
-import type { ServeOptions } from '../transport.ts';
 import type { Deadline, DeadlineWheel, Expiring } from './deadline-wheel.ts';
 import { isFieldName } from './header-field.ts';
 import type { FieldText } from './hpack-encoder.ts';
@@ -33,7 +32,6 @@ export interface CallHost extends ReceivingHost {
   readonly peer: string;
   readonly sender: Sender;
   readonly wheel: DeadlineWheel;
-  readonly options: ServeOptions;
   /** Something was given to the sender. */
   flushLater(): void;
   /** The call sent its last frame. */

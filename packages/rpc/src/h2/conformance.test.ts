@@ -467,6 +467,28 @@ describe('6 frame definitions', () => {
     expect(blocks[0]!.payload[0]).toBe(0x20);
   });
 
+  test('what new settings allow comes after their acknowledgement', async () => {
+    const client = await probe.client([[Setting.initialWindowSize, 0]]);
+    client.send(putFrames(1));
+    await client.settle();
+    const before = client.frames.length;
+    client.send(
+      settingsFrame([
+        [Setting.initialWindowSize, 100],
+        [Setting.headerTableSize, 0],
+      ]),
+    );
+    await client.trailers(1);
+    const [ack, data, end] = client.frames.slice(before);
+    expect([ack?.type, ack?.flags, data?.type, end?.type]).toEqual([
+      FrameType.settings,
+      Flag.ack,
+      FrameType.data,
+      FrameType.headers,
+    ]);
+    expect(end?.payload[0]).toBe(0x20);
+  });
+
   test('PING is answered with its own content', async () => {
     const client = await probe.client();
     client.send(pingFrame('\x00\xff\x01ping!'));

@@ -11,9 +11,11 @@ import type { Socket } from 'node:net';
 import type { Timer } from '@quorate/base';
 import type { ServeOptions } from '../transport.ts';
 import type { Call } from './call.ts';
+import type { FrameHost } from './connection-frames.ts';
 import { ControlFrames } from './control.ts';
 import type { DeadlineWheel } from './deadline-wheel.ts';
-import { FrameHandler, type FrameHost } from './frame-handler.ts';
+import type { Decompressor } from './decompressor.ts';
+import { FrameHandler } from './frame-handler.ts';
 import { FrameReader } from './frame-reader.ts';
 import { ErrorCode, frameBytesDefault, prefaceText, Setting, streamIdLimit, windowDefault } from './frames.ts';
 import { ConnectionError } from './h2-errors.ts';
@@ -22,6 +24,7 @@ import type { H2Limits } from './limits.ts';
 import { type ChunkPool, Output } from './output.ts';
 import type { Routes } from './request-head.ts';
 import { Sender } from './sender.ts';
+import { SocketWriter } from './socket-writer.ts';
 import { StreamTable } from './stream-table.ts';
 
 /** What the connections of a transport share. */
@@ -31,6 +34,7 @@ export interface ConnectionContext {
   readonly routes: Routes;
   readonly wheel: DeadlineWheel;
   readonly pool: ChunkPool;
+  readonly decompressor: Decompressor;
   /** Calls `connection.flush()` when the microtasks of this turn are done. */
   flushSoon(connection: Connection): void;
   /** The socket is closed. */
@@ -48,13 +52,12 @@ export class Connection implements FrameHost {
   readonly limits: H2Limits;
   readonly routes: Routes;
   readonly wheel: DeadlineWheel;
+  readonly decompressor: Decompressor;
+  readonly peer: string;
   readonly streams: StreamTable<Call> = new StreamTable<Call>();
   readonly sender: Sender;
   readonly control: ControlFrames;
   readonly keepalive: Keepalive;
-  readonly receiveBytesMax: number;
-  readonly streamWindowBytes: number;
-  readonly heldBytesMax: number;
   heldBytes = 0;
   nowMs = 0;
   /** No frame counts any more. */
@@ -62,35 +65,33 @@ export class Connection implements FrameHost {
   refusing = false;
   private readonly context: ConnectionContext;
   private readonly socket: Socket;
-  private readonly output: Output;
+  private readonly writer: SocketWriter;
   private readonly reader = new FrameReader(frameBytesDefault);
   private readonly frames: FrameHandler;
   private readonly handshake: Timer;
   private prefaceSeen = 0;
   private reading = false;
   private flushScheduled = false;
-  private readingStopped = false;
-  private resumeScheduled = false;
   /** Calls that were answered before their request was complete; see {@link resetEarlyAnswers}. */
   private answeredEarly: Call[] = [];
   private draining = false;
   private endTimer: Timer | undefined = undefined;
-  private peerText: string | undefined = undefined;
 
   constructor(socket: Socket, context: ConnectionContext) {
     const { options, limits } = context;
     this.context = context;
     this.socket = socket;
+    this.peer = peerOf(socket);
     this.options = options;
     this.limits = limits;
     this.routes = context.routes;
     this.wheel = context.wheel;
-    this.receiveBytesMax = options.receiveBytesMax;
-    this.streamWindowBytes = limits.streamWindowBytes;
-    this.heldBytesMax = limits.heldBytesMax;
-    this.output = new Output(context.pool);
-    this.sender = new Sender(this.output, limits.socketBytesMax);
-    this.control = new ControlFrames(this.output);
+    this.decompressor = context.decompressor;
+    const output = new Output(context.pool);
+    this.sender = new Sender(output, limits.socketBytesMax);
+    this.control = new ControlFrames(output);
+    const flush = (): void => this.flush();
+    this.writer = new SocketWriter({ socket, output, sender: this.sender, limits, clock: options.clock, flush });
     this.keepalive = new Keepalive(options, {
       sendPing: () => this.ping(keepalivePing),
       keepaliveFailed: () => this.fail('client does not answer pings'),
@@ -104,10 +105,10 @@ export class Connection implements FrameHost {
     const { socket } = this;
     socket.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => this.onData(chunk));
-    socket.on('drain', () => this.onDrain());
-    socket.on('end', () => this.onEnd());
+    // The client will send nothing more: its requests will not be completed, and it could not say that it is still there.
+    socket.on('end', () => this.end());
     socket.on('error', (error) => this.options.logger.debug('connection failed', { error: error.message }));
-    socket.on('close', () => this.onClose());
+    socket.on('close', () => this.destroy());
     this.sendSettings();
     this.onData(head);
     socket.resume();
@@ -115,10 +116,10 @@ export class Connection implements FrameHost {
 
   /** Ends every call and the connection, now. */
   destroy(): void {
-    this.closed = true;
-    this.output.clear();
     this.socket.destroy();
-    this.onClose();
+    this.cease();
+    this.endTimer?.cancel();
+    this.context.gone(this);
   }
 
   /**
@@ -137,13 +138,14 @@ export class Connection implements FrameHost {
     this.endTimer = this.options.clock.after(lastWordsMs, () => this.refuseNew());
   }
 
-  // ---- what calls and frames ask for
-
-  /** Remote address as `host:port`. */
-  get peer(): string {
-    this.peerText ??= peerOf(this.socket);
-    return this.peerText;
+  /** Writes what has been gathered. */
+  flush(): void {
+    this.flushScheduled = false;
+    if (this.answeredEarly.length > 0) this.resetEarlyAnswers();
+    this.writer.write();
   }
+
+  // ---- what calls and frames ask for
 
   flushLater(): void {
     if (this.reading || this.flushScheduled) return;
@@ -177,28 +179,9 @@ export class Connection implements FrameHost {
 
   answeredAtOnce(streamId: number, endStream: boolean): void {
     if (!endStream) this.frames.reset(streamId, ErrorCode.noError);
-    this.endIfDrained();
   }
 
-  /** Writes what has been gathered. */
-  flush(): void {
-    this.flushScheduled = false;
-    if (this.closed) {
-      this.output.clear();
-      return;
-    }
-    if (this.answeredEarly.length > 0) this.resetEarlyAnswers();
-    if (!this.closed) this.output.flush(this.socket);
-    const pending = this.socket.writableLength;
-    this.sender.congested = pending > this.limits.socketBytesMax;
-    if (pending > this.limits.socketBytesStop && !this.readingStopped) {
-      this.readingStopped = true;
-      this.socket.pause();
-    }
-    if (this.sender.hasLine && !this.sender.congested && this.sender.window > 0) this.resumeSoon();
-  }
-
-  // ---- events of the socket
+  // ---- from the first byte to the last
 
   private onData(chunk: Buffer): void {
     if (this.closed) return;
@@ -215,40 +198,6 @@ export class Connection implements FrameHost {
     this.reading = false;
     this.flush();
   }
-
-  private onDrain(): void {
-    this.sender.congested = false;
-    if (this.readingStopped) {
-      this.readingStopped = false;
-      this.socket.resume();
-    }
-    if (this.sender.hasLine) this.resumeSoon();
-  }
-
-  /** The client will send nothing more, so its requests will not be completed and it will not keep the connection alive. */
-  private onEnd(): void {
-    this.output.clear();
-    this.closed = true;
-    this.socket.end();
-    this.onClose();
-    this.destroySoon();
-  }
-
-  private onClose(): void {
-    this.closed = true;
-    this.handshake.cancel();
-    this.keepalive.stop();
-    for (const call of this.streams.all()) {
-      this.streams.delete(call.id);
-      call.abort();
-    }
-    if (this.socket.destroyed) {
-      this.endTimer?.cancel();
-      this.context.gone(this);
-    }
-  }
-
-  // ---- the rest
 
   private sendSettings(): void {
     const { limits, options } = this;
@@ -270,19 +219,6 @@ export class Connection implements FrameHost {
     return count;
   }
 
-  /** The other side broke the rules: says so, ends every call, and gives it a moment to read that. */
-  private goAway(error: ConnectionError): void {
-    const { peer } = this;
-    this.options.logger.warn('closing connection: client broke the protocol', { peer, reason: error.message });
-    this.control.goAway(this.frames.opener.lastStreamId, error.code, error.message);
-    this.end();
-  }
-
-  private fail(reason: string): void {
-    this.options.logger.warn('closing connection', { peer: this.peer, reason });
-    this.destroy();
-  }
-
   private ping(payload: Buffer): void {
     this.control.ping(payload, 0, 0);
     this.flushLater();
@@ -296,8 +232,7 @@ export class Connection implements FrameHost {
     const calls = this.answeredEarly;
     this.answeredEarly = [];
     for (const call of calls) {
-      if (call.remoteClosed) continue;
-      this.frames.reset(call.id, ErrorCode.noError);
+      if (!call.remoteClosed) this.frames.reset(call.id, ErrorCode.noError);
     }
     this.endIfDrained();
   }
@@ -305,51 +240,53 @@ export class Connection implements FrameHost {
   /** The stream is over on both sides. */
   private forget(call: Call): void {
     this.streams.delete(call.id);
-    if (this.draining) this.endIfDrained();
+    this.endIfDrained();
   }
 
   private refuseNew(): void {
     if (this.closed || this.refusing) return;
     this.refusing = true;
-    this.endTimer?.cancel();
     this.control.goAway(this.frames.opener.lastStreamId, ErrorCode.noError);
     this.endIfDrained();
     this.flushLater();
   }
 
   private endIfDrained(): void {
-    if (this.refusing && this.streams.count === 0 && !this.closed) this.end();
+    if (this.refusing && this.streams.count === 0) this.end();
   }
 
-  /** Writes what is left and closes; whoever does not read it is cut off. */
+  /** The other side broke the rules: says so and ends. */
+  private goAway(error: ConnectionError): void {
+    const { peer } = this;
+    this.options.logger.warn('closing connection: client broke the protocol', { peer, reason: error.message });
+    this.control.goAway(this.frames.opener.lastStreamId, error.code, error.message);
+    this.end();
+  }
+
+  private fail(reason: string): void {
+    this.options.logger.warn('closing connection', { peer: this.peer, reason });
+    this.destroy();
+  }
+
+  /** Writes what is left and closes; a client that does not read it in time, or close its side, is cut off. */
   private end(): void {
-    this.output.flush(this.socket);
-    this.closed = true;
-    this.socket.end();
-    // Reads on, so that the client's end is seen.
-    this.socket.resume();
-    this.onClose();
-    this.destroySoon();
-  }
-
-  private destroySoon(): void {
+    if (this.closed) return;
+    this.writer.end();
+    this.cease();
     this.endTimer?.cancel();
     this.endTimer = this.options.clock.after(lastWordsMs, () => this.socket.destroy());
   }
 
-  /**
-   * Goes on with answers that had to wait, on another turn: sockets that take everything at once must not keep the rest of the
-   * process waiting for the length of a large answer.
-   */
-  private resumeSoon(): void {
-    if (this.resumeScheduled) return;
-    this.resumeScheduled = true;
-    this.options.clock.soon(() => {
-      this.resumeScheduled = false;
-      if (this.closed) return;
-      this.sender.resumeAll();
-      this.flush();
-    });
+  /** Ends every call; no frame counts any more. */
+  private cease(): void {
+    this.closed = true;
+    this.writer.close();
+    this.handshake.cancel();
+    this.keepalive.stop();
+    for (const call of this.streams.all()) {
+      this.streams.delete(call.id);
+      call.abort();
+    }
   }
 }
 

@@ -161,15 +161,25 @@ describe('clients that do not read', () => {
     await client.put(2 * all + 1);
   }, 20_000);
 
-  test('have new calls refused while they owe reading too much', async () => {
+  test('have new calls refused while many answers wait for them', async () => {
+    await probe.close();
+    probe = await Probe.open({ clock }, { queuedBytesMax: 10_000, queuedStreamsMax: 2 });
     const client = await probe.client([[Setting.initialWindowSize, 0]]);
-    client.send(headersFrame(1, grpcFields(rangePath)), dataFrame(1, grpcMessage(nothing), Flag.endStream));
+    for (const id of [1, 3, 5]) {
+      client.send(headersFrame(id, grpcFields(rangePath)), dataFrame(id, grpcMessage(nothing), Flag.endStream));
+    }
     await client.settle();
-    probe.held[0]?.reply.encoded(Buffer.alloc(h2Limits.queuedBytesMax + 1));
-    client.send(putFrames(3));
-    expect(await client.resetCode(3)).toBe(ErrorCode.refusedStream);
-    client.send(rstFrame(1), windowUpdateFrame(0, 100), settingsFrame([[Setting.initialWindowSize, 100]]));
-    await client.put(5);
+    probe.held[0]?.reply.encoded(Buffer.alloc(20_000));
+    probe.held[1]?.reply.encoded(Buffer.alloc(20_000));
+    client.send(headersFrame(7, grpcFields(rangePath)));
+    await client.settle();
+    expect(client.frames.some((frame) => frame.type === FrameType.rstStream)).toBe(false);
+    probe.held[2]?.reply.encoded(Buffer.alloc(1));
+    client.send(putFrames(9));
+    expect(await client.resetCode(9)).toBe(ErrorCode.refusedStream);
+    client.send(rstFrame(1), rstFrame(3), settingsFrame([[Setting.initialWindowSize, 100]]));
+    expect(await client.trailers(5)).toMatchObject({ 'grpc-status': '0' });
+    await client.put(11);
   });
 });
 

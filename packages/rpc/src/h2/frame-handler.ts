@@ -1,42 +1,28 @@
 /**
  * What each frame of a client means: RFC 9113, sections 5 and 6, as far as they concern a server. Every violation throws: a
- * ConnectionError when the connection cannot go on, a StreamError when only one stream cannot.
+ * ConnectionError when the connection cannot go on, a StreamError when only one stream cannot. Frames that are about streams
+ * are handled here, those about the connection in connection-frames.ts.
  */
 import type { Call } from './call.ts';
 import { ClosedStreams } from './closed-streams.ts';
-import type { ControlFrames } from './control.ts';
+import { ConnectionFrames, type FrameHost } from './connection-frames.ts';
 import type { FrameSink } from './frame-reader.ts';
 import { ErrorCode, Flag, FrameType, readUint31, windowLimit } from './frames.ts';
-import { ConnectionError, StreamError } from './h2-errors.ts';
+import { ConnectionError, protocolError, StreamError } from './h2-errors.ts';
 import { HeaderBlock } from './header-block.ts';
-import type { Keepalive } from './keepalive.ts';
-import { FloodGuard, idleFlood, resetFlood, settingsFlood } from './limits.ts';
-import { PeerSettings, settingBytes } from './peer-settings.ts';
-import { type OpenerHost, RequestOpener } from './request-opener.ts';
+import { FloodGuard, idleFlood, resetFlood } from './limits.ts';
+import { RequestOpener } from './request-opener.ts';
 
 /** A stream dependency and a weight, both without a meaning since RFC 9113. */
 const priorityBytes = 5;
-
-/** The connection, as frames see it. */
-export interface FrameHost extends OpenerHost {
-  readonly closed: boolean;
-  readonly control: ControlFrames;
-  readonly keepalive: Keepalive;
-  /** The client's first SETTINGS are in force. */
-  handshakeDone(): void;
-  /** `payload`: the eight bytes of a ping of ours that came back, from `start` on. */
-  pingAnswered(payload: Buffer, start: number): void;
-}
 
 export class FrameHandler implements FrameSink {
   readonly opener: RequestOpener;
   readonly closedStreams: ClosedStreams = new ClosedStreams();
   private readonly host: FrameHost;
-  private readonly settings: PeerSettings;
+  private readonly connectionFrames: ConnectionFrames;
   private readonly resets: FloodGuard;
-  private readonly settingsFrames: FloodGuard;
   private readonly idleFrames: FloodGuard;
-  private isFirst = true;
   /** A header block that is not complete; nothing may come between its frames. */
   private block: HeaderBlock | undefined = undefined;
   /** Bytes of DATA since the connection's window was last replenished. */
@@ -45,11 +31,10 @@ export class FrameHandler implements FrameSink {
   constructor(host: FrameHost) {
     this.host = host;
     this.opener = new RequestOpener(host);
-    this.settings = new PeerSettings(host.sender, () => host.streams.all());
     const { clock } = host.options;
     this.resets = new FloodGuard('resets', resetFlood, clock);
-    this.settingsFrames = new FloodGuard('settings', settingsFlood, clock);
     this.idleFrames = new FloodGuard('idle_frames', idleFlood, clock, () => this.usefulFrames());
+    this.connectionFrames = new ConnectionFrames(host, this.idleFrames);
   }
 
   get closed(): boolean {
@@ -80,7 +65,8 @@ export class FrameHandler implements FrameSink {
     if (this.block !== undefined && (type !== FrameType.continuation || streamId !== this.block.streamId)) {
       throw protocolError('a header block was interrupted');
     }
-    if (this.isFirst && type !== FrameType.settings) throw protocolError('the first frame is not SETTINGS');
+    if (!this.connectionFrames.hasSettings && type !== FrameType.settings)
+      throw protocolError('the first frame is not SETTINGS');
     switch (type) {
       case FrameType.data:
         this.onData(flags, streamId, bytes, start, end);
@@ -95,15 +81,15 @@ export class FrameHandler implements FrameSink {
         this.onRstStream(streamId, end - start);
         break;
       case FrameType.settings:
-        this.onSettings(flags, streamId, bytes, start, end);
+        this.connectionFrames.onSettings(flags, streamId, bytes, start, end);
         break;
       case FrameType.pushPromise:
         throw protocolError('a client cannot push');
       case FrameType.ping:
-        this.onPing(flags, streamId, bytes, start, end);
+        this.connectionFrames.onPing(flags, streamId, bytes, start, end);
         break;
       case FrameType.goAway:
-        this.onGoAway(streamId, end - start);
+        this.connectionFrames.onGoAway(streamId, end - start);
         break;
       case FrameType.windowUpdate:
         this.onWindowUpdate(streamId, bytes, start, end);
@@ -208,44 +194,6 @@ export class FrameHandler implements FrameSink {
     this.host.remoteEnded(call);
   }
 
-  private onSettings(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
-    if (streamId !== 0) throw protocolError('SETTINGS on a stream');
-    const length = end - start;
-    if ((flags & Flag.ack) !== 0) {
-      if (this.isFirst) throw protocolError('the first frame is an acknowledgement');
-      if (length !== 0) throw new ConnectionError(ErrorCode.frameSizeError, 'acknowledgement with content');
-      this.idleFrames.count();
-      return;
-    }
-    if (length % settingBytes !== 0) throw new ConnectionError(ErrorCode.frameSizeError, 'SETTINGS of wrong length');
-    this.settingsFrames.count();
-    this.settings.apply(bytes, start, end);
-    this.host.control.settingsAck();
-    if (!this.isFirst) return;
-    this.isFirst = false;
-    this.host.handshakeDone();
-  }
-
-  private onPing(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
-    if (streamId !== 0) throw protocolError('PING on a stream');
-    if (end - start !== 8) throw new ConnectionError(ErrorCode.frameSizeError, 'PING of wrong length');
-    if ((flags & Flag.ack) !== 0) {
-      this.idleFrames.count();
-      this.host.pingAnswered(bytes, start);
-      return;
-    }
-    const { keepalive, control, streams, sender } = this.host;
-    control.ping(bytes, start, Flag.ack);
-    keepalive.onPing(streams.count, sender.callFramesSent);
-  }
-
-  private onGoAway(streamId: number, length: number): void {
-    if (streamId !== 0) throw protocolError('GOAWAY on a stream');
-    if (length < 8) throw new ConnectionError(ErrorCode.frameSizeError, 'GOAWAY too short');
-    // It speaks of streams the server opened, of which there are none. The client closes the connection when it is done.
-    this.idleFrames.count();
-  }
-
   private onWindowUpdate(streamId: number, bytes: Buffer, start: number, end: number): void {
     if (end - start !== 4) throw new ConnectionError(ErrorCode.frameSizeError, 'WINDOW_UPDATE of wrong length');
     this.idleFrames.count();
@@ -314,8 +262,4 @@ function paddingOf(bytes: Buffer, start: number, end: number): number {
   const paddingBytes = bytes[start]!;
   if (paddingBytes >= end - start) throw protocolError('padding exceeds the frame');
   return paddingBytes;
-}
-
-function protocolError(message: string): ConnectionError {
-  return new ConnectionError(ErrorCode.protocolError, message);
 }

@@ -1,6 +1,6 @@
 /** gRPC over HTTP/2 and RFC 9113, section 8: what requests and answers look like on the wire. */
 import { gzipSync } from 'node:zlib';
-import { WatchResponse } from '@quorate/proto';
+import { WatchRequest, WatchResponse } from '@quorate/proto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { StatusError } from '../respond.ts';
 import { serveDefaults } from '../transport.ts';
@@ -299,25 +299,57 @@ describe('messages', () => {
     ]);
   });
 
-  test('that are held for more than one connection may hold fail their call', async () => {
+  test('that are held for more than one connection may hold fail their call, and only that', async () => {
+    await probe.close();
+    probe = await Probe.open({}, { heldBytesMax: 100_000 });
     probe.pauseWatches = true;
     const client = await probe.client();
-    const part = Buffer.concat([Buffer.from([0, 0, 0, 0x3f, 0xfb]), Buffer.alloc(16_379)]);
-    const streams = h2Limits.heldBytesMax / h2Limits.streamWindowBytes + 1;
-    for (let i = 0; i < streams; i++) {
-      const id = 2 * i + 1;
-      client.send(headersFrame(id, grpcFields(watchPath)));
-      for (let sent = 0; sent < h2Limits.streamWindowBytes; sent += part.length) client.send(dataFrame(id, part));
+    const message = grpcMessage(WatchRequest.encode(WatchRequest.create({})));
+    for (const id of [1, 3, 5, 7]) client.send(headersFrame(id, grpcFields(watchPath)));
+    for (let i = 0; i < 3; i++) {
+      for (const id of [1, 3, 5])
+        client.send(dataFrame(id, Buffer.concat(Array.from({ length: 2_000 }, () => message))));
     }
-    const failed = await client.next(
-      (frame) => frame.type === FrameType.headers && (frame.flags & Flag.endStream) !== 0,
-    );
-    expect(Object.fromEntries(client.fieldsOf(failed))).toMatchObject({ 'grpc-status': '8' });
-    expect(probe.watches.filter(({ call }) => call.cancelled).length).toBe(1);
+    await client.settle();
+    expect(client.frames.some((frame) => frame.type === FrameType.headers)).toBe(false);
+    client.send(dataFrame(7, Buffer.alloc(16_000)));
+    expect(await client.trailers(7)).toMatchObject({ 'grpc-status': '8' });
     for (const { requests } of probe.watches) requests.resume();
+    expect(probe.watched.length).toBe(18_000);
     await client.put(1_001);
-  }, 20_000);
+    client.send(dataFrame(1, Buffer.concat([message, message, message.subarray(0, 4)])));
+    await client.settle();
+    expect(probe.watched.length).toBe(18_002);
+  });
+
+  test('that cost much to decompress take turns, in order', async () => {
+    const client = await probe.client();
+    const large = WatchRequest.encode(
+      WatchRequest.create({ createRequest: { ...createRequest, key: Buffer.alloc(1_000_000) } }),
+    );
+    const bomb = grpcMessage(gzipSync(large), 1);
+    const small = grpcMessage(gzipSync(WatchRequest.encode(WatchRequest.create({ createRequest }))), 1);
+    for (const id of [1, 3, 5]) {
+      client.send(headersFrame(id, grpcFields(watchPath, ['grpc-encoding', 'gzip'])));
+      client.send(dataFrame(id, Buffer.concat([bomb, small]), Flag.endStream));
+    }
+    for (const id of [1, 3, 5]) expect(await client.trailers(id)).toMatchObject({ 'grpc-status': '0' });
+    const sizes = probe.watched.map((request) => request.createRequest?.key.length);
+    expect(sizes.filter((size) => size === 1_000_000).length).toBe(3);
+    expect(sizes.indexOf(1)).toBeGreaterThan(sizes.indexOf(1_000_000));
+  });
 });
+
+const createRequest: NonNullable<WatchRequest['createRequest']> = {
+  key: Buffer.from('k'),
+  rangeEnd: Buffer.alloc(0),
+  startRevision: 0,
+  progressNotify: false,
+  filters: [],
+  prevKv: false,
+  watchId: 0n,
+  fragment: false,
+};
 
 describe('answers', () => {
   test('a unary answer is headers, one message and trailers', async () => {

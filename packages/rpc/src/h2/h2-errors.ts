@@ -2,7 +2,7 @@
  * The two levels at which HTTP/2 knows errors (RFC 9113, 5.4). Thrown where a frame turns out to be wrong, caught by the
  * connection, which ends itself with GOAWAY or one stream with RST_STREAM. They never reach a handler.
  */
-import type { ErrorCode } from './frames.ts';
+import { ErrorCode } from './frames.ts';
 
 /** The connection cannot go on: GOAWAY with `code`, and `message` as its debug data. */
 export class ConnectionError extends Error {
@@ -26,4 +26,9 @@ export class StreamError extends Error {
     this.code = code;
     this.streamId = streamId;
   }
+}
+
+/** The usual ConnectionError. */
+export function protocolError(message: string): ConnectionError {
+  return new ConnectionError(ErrorCode.protocolError, message);
 }

@@ -9,13 +9,18 @@ import { splitPath } from '../service-table.ts';
 import type { RpcTransport, ServeOptions } from '../transport.ts';
 import { Connection, type ConnectionContext } from './connection.ts';
 import { DeadlineWheel } from './deadline-wheel.ts';
+import { Decompressor } from './decompressor.ts';
 import { type H2Limits, h2Limits } from './limits.ts';
 import { ChunkPool } from './output.ts';
 import type { Routes } from './request-head.ts';
 
 /** Serves `methods` directly on sockets. */
-export function serveH2(methods: readonly ServiceMethod[], options: ServeOptions): RpcTransport {
-  return new H2Transport(methods, options, h2Limits);
+export function serveH2(
+  methods: readonly ServiceMethod[],
+  options: ServeOptions,
+  limits: H2Limits = h2Limits,
+): RpcTransport {
+  return new H2Transport(methods, options, limits);
 }
 
 class H2Transport implements RpcTransport, ConnectionContext {
@@ -23,6 +28,7 @@ class H2Transport implements RpcTransport, ConnectionContext {
   readonly limits: H2Limits;
   readonly routes: Routes;
   readonly wheel: DeadlineWheel;
+  readonly decompressor: Decompressor;
   readonly pool: ChunkPool = new ChunkPool();
   private readonly connections = new Set<Connection>();
   private readonly drained = new Deferred<void>();
@@ -36,6 +42,7 @@ class H2Transport implements RpcTransport, ConnectionContext {
     this.limits = limits;
     this.routes = routesOf(methods);
     this.wheel = new DeadlineWheel(options.clock);
+    this.decompressor = new Decompressor(options.clock, options.receiveBytesMax);
     this.flushAll = () => {
       const connections = this.unflushed;
       this.unflushed = [];

@@ -19,8 +19,12 @@ export interface H2Limits {
   readonly connectionWindowBytes: number;
   /** Bytes of unfinished and undelivered requests held for one connection; a stream that needs more fails. */
   readonly heldBytesMax: number;
-  /** With more unsent answer bytes than this on a connection, its new calls are refused (CVE-2019-9517). */
+  /**
+   * With more unsent answer bytes than this on a connection, on more streams than the next limit, its new calls are refused
+   * (CVE-2019-9517). A few huge answers that are merely under way are no reason to.
+   */
   readonly queuedBytesMax: number;
+  readonly queuedStreamsMax: number;
   /** Bytes given to a socket beyond which answers wait on their streams. */
   readonly socketBytesMax: number;
   /** With more than this in the socket, nothing more is read (CVE-2019-9512, -9515): the client must read first. */
@@ -33,8 +37,9 @@ export const h2Limits: H2Limits = {
   continuationsMax: 64,
   streamWindowBytes: 4 * 1024 * 1024,
   connectionWindowBytes: 16 * 1024 * 1024,
-  heldBytesMax: 64 * 1024 * 1024,
+  heldBytesMax: 256 * 1024 * 1024,
   queuedBytesMax: 64 * 1024 * 1024,
+  queuedStreamsMax: 16,
   socketBytesMax: 256 * 1024,
   socketBytesStop: 1024 * 1024,
 };

@@ -12,6 +12,7 @@ export class PeerSettings {
   private readonly sender: Sender;
   private readonly openStreams: () => Stream[];
   private headerTableBytes = 4_096;
+  private windowsGrew = false;
 
   constructor(sender: Sender, openStreams: () => Stream[]) {
     this.sender = sender;
@@ -23,6 +24,16 @@ export class PeerSettings {
     for (let at = start; at < end; at += settingBytes) {
       this.applyOne(bytes.readUInt16BE(at), readUint32(bytes, at + 2));
     }
+  }
+
+  /**
+   * Goes on with streams whose windows grew. To be called after the acknowledgement is written: before it the client need not
+   * expect what the new settings allow.
+   */
+  resumeStreams(): void {
+    if (!this.windowsGrew) return;
+    this.windowsGrew = false;
+    for (const stream of this.openStreams()) this.sender.resume(stream);
   }
 
   private applyOne(id: number, value: number): void {
@@ -55,11 +66,10 @@ export class PeerSettings {
   private changeStreamWindows(value: number): void {
     const change = value - this.sender.streamWindow;
     this.sender.streamWindow = value;
-    const streams = this.openStreams();
-    for (const stream of streams) {
+    for (const stream of this.openStreams()) {
       stream.sendWindow += change;
       if (stream.sendWindow > windowLimit) throw new ConnectionError(ErrorCode.flowControlError, 'window too large');
     }
-    if (change > 0) for (const stream of streams) this.sender.resume(stream);
+    if (change > 0) this.windowsGrew = true;
   }
 }

@@ -1,10 +1,8 @@
 /**
  * Messages of a request that did not come one per frame: what came is kept as it came until it is wanted, then cut by the
- * {@link MessageDecoder} and decompressed.
+ * {@link MessageDecoder}.
  */
-import { gunzipSync } from 'node:zlib';
-import { Status } from '@quorate/proto';
-import { FrameError, MessageDecoder, messageHeaderBytes } from '../message-decoder.ts';
+import { FrameError, MessageDecoder } from '../message-decoder.ts';
 import { StatusError } from '../respond.ts';
 
 /** What keeping a piece costs beside its bytes, however few those are. */
@@ -16,7 +14,6 @@ export class RequestBody {
   /** Memory that is in use: waiting pieces, and the message that is not complete yet. */
   heldBytes = 0;
   private readonly decoder: MessageDecoder;
-  private readonly receiveBytesMax: number;
   /** Pieces that were not looked at yet, from `nextPiece` on. */
   private pieces: Buffer[] = [];
   private nextPiece = 0;
@@ -25,7 +22,6 @@ export class RequestBody {
   private nextFrame = 0;
 
   constructor(receiveBytesMax: number, isGzip: boolean) {
-    this.receiveBytesMax = receiveBytesMax;
     this.decoder = new MessageDecoder(receiveBytesMax, isGzip);
   }
 
@@ -37,20 +33,23 @@ export class RequestBody {
   }
 
   /**
-   * The next complete message; undefined when there is none, and then nothing waits. Throws StatusError when the bytes are no
-   * messages; the body is useless then.
+   * The next complete message with its prefix, which stays; undefined when there is none, and then nothing waits. Throws
+   * StatusError when the bytes are no messages; the body is useless then.
    */
-  next(): Buffer | undefined {
+  peek(): Buffer | undefined {
     while (this.nextFrame === this.frames.length) {
       const piece = this.takePiece();
       if (piece === undefined) return undefined;
       this.frames = this.cut(piece);
       this.nextFrame = 0;
     }
-    const frame = this.frames[this.nextFrame++]!;
+    return this.frames[this.nextFrame];
+  }
+
+  /** Lets go of the message that {@link peek} returned. */
+  drop(frame: Buffer): void {
+    this.nextFrame++;
     this.heldBytes -= frame.length;
-    const message = frame.subarray(messageHeaderBytes);
-    return frame[0] === 1 ? this.decompress(message) : message;
   }
 
   private takePiece(): Buffer | undefined {
@@ -72,21 +71,6 @@ export class RequestBody {
     } catch (error) {
       if (error instanceof FrameError) throw new StatusError(error.status, error.message, { cause: error });
       throw error;
-    }
-  }
-
-  /** Blocks, but not for long: the result is no larger than a request may be. */
-  private decompress(message: Buffer): Buffer {
-    try {
-      return gunzipSync(message, { maxOutputLength: Math.max(1, this.receiveBytesMax) });
-    } catch (error) {
-      if (error instanceof RangeError) {
-        const text = `grpc: received message after decompression larger than max (${this.receiveBytesMax})`;
-        throw new StatusError(Status.RESOURCE_EXHAUSTED, text, { cause: error });
-      }
-      const reason = error instanceof Error ? error.message : String(error);
-      const text = `grpc: failed to decompress the received message: ${reason}`;
-      throw new StatusError(Status.INTERNAL, text, { cause: error });
     }
   }
 }

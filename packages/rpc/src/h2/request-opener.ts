@@ -7,7 +7,6 @@ import { ErrorCode } from './frames.ts';
 import { StreamError } from './h2-errors.ts';
 import { HeadCache } from './head-cache.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
-import type { H2Limits } from './limits.ts';
 import { areTrailers, type RequestHead, type Routes, readRequestHead } from './request-head.ts';
 import { headersTooLargeBlock, refusalBlock } from './responses.ts';
 import type { StreamTable } from './stream-table.ts';
@@ -16,7 +15,6 @@ import type { StreamTable } from './stream-table.ts';
 export interface OpenerHost extends CallHost {
   readonly streams: StreamTable<Call>;
   readonly routes: Routes;
-  readonly limits: H2Limits;
   /** No new streams are taken. */
   readonly refusing: boolean;
   /** Time of this turn. */
@@ -90,7 +88,8 @@ export class RequestOpener {
 
   private isTooMuch(): boolean {
     const { streams, options, sender, limits, refusing } = this.host;
-    return refusing || streams.count >= options.maxConcurrentStreams || sender.queuedBytes > limits.queuedBytesMax;
+    if (refusing || streams.count >= options.maxConcurrentStreams) return true;
+    return sender.queuedBytes > limits.queuedBytesMax && sender.queuedStreams > limits.queuedStreamsMax;
   }
 
   private answer(id: number, block: Buffer, endStream: boolean): void {

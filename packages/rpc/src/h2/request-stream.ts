@@ -5,17 +5,20 @@
  */
 import { Status } from '@quorate/proto';
 import { StatusError } from '../respond.ts';
+import type { ServeOptions } from '../transport.ts';
+import type { Decompressor } from './decompressor.ts';
 import { ErrorCode } from './frames.ts';
 import { StreamError } from './h2-errors.ts';
+import type { H2Limits } from './limits.ts';
 import { RequestBody } from './request-body.ts';
 import { messagePrefixBytes } from './responses.ts';
 import { Stream } from './stream.ts';
 
 /** What the receiving half needs of its connection. */
 export interface ReceivingHost {
-  readonly receiveBytesMax: number;
-  readonly streamWindowBytes: number;
-  readonly heldBytesMax: number;
+  readonly options: ServeOptions;
+  readonly limits: H2Limits;
+  readonly decompressor: Decompressor;
   /** Bytes held for all streams of the connection. */
   heldBytes: number;
   /** Grows the window of stream `id` at the client. */
@@ -33,6 +36,8 @@ export abstract class RequestStream extends Stream {
   private receivedBytes = 0;
   private creditedBytes = 0;
   private paused = false;
+  /** A compressed message waits for another turn. */
+  private deferred = false;
   /** deliver is on the stack. */
   private delivering = false;
   private endDelivered = false;
@@ -59,7 +64,7 @@ export abstract class RequestStream extends Stream {
   onData(bytes: Buffer, start: number, end: number, flowBytes: number): void {
     this.receivedBytes += flowBytes;
     this.bodyBytes += end - start;
-    if (this.receivedBytes - this.creditedBytes > this.receivingHost.streamWindowBytes) {
+    if (this.receivedBytes - this.creditedBytes > this.receivingHost.limits.streamWindowBytes) {
       throw new StreamError(this.id, ErrorCode.flowControlError, 'window exceeded');
     }
     if (this.contentBytes !== -1 && this.bodyBytes > this.contentBytes) throw this.wrongContentLength();
@@ -103,63 +108,80 @@ export abstract class RequestStream extends Stream {
       length >= 0 &&
       bytes[start] === 0 &&
       bytes.readUInt32BE(start + 1) === length &&
-      length <= this.receivingHost.receiveBytesMax
+      length <= this.receivingHost.options.receiveBytesMax
     );
   }
 
   private gather(data: Buffer): void {
     const host = this.receivingHost;
-    this.body ??= new RequestBody(host.receiveBytesMax, this.isGzip);
+    this.body ??= new RequestBody(host.options.receiveBytesMax, this.isGzip);
     const heldBefore = this.body.heldBytes;
     this.body.add(data);
     host.heldBytes += this.body.heldBytes - heldBefore;
     this.deliver();
-    if (this.body !== undefined && host.heldBytes > host.heldBytesMax) {
+    if (this.body !== undefined && host.heldBytes > host.limits.heldBytesMax) {
       this.receiveFailed(new StatusError(Status.RESOURCE_EXHAUSTED, 'too many unfinished requests on one connection'));
     }
   }
 
+  /** Hands on what there is, as far as the handler and the turn allow, and the end behind it. */
   private deliver(): void {
     if (this.delivering) return;
     this.delivering = true;
-    while (!(this.paused || this.isDone)) {
+    while (!(this.paused || this.deferred || this.isDone)) {
       const message = this.nextMessage();
       if (message === undefined) break;
       this.receive(message);
     }
     this.delivering = false;
-    if (this.paused || this.isDone || !this.remoteClosed || this.endDelivered) return;
+    if (this.paused || this.deferred || this.isDone || !this.remoteClosed || this.endDelivered) return;
     this.endDelivered = true;
     if (this.body === undefined) this.receiveEnd();
     else this.receiveFailed(new StatusError(Status.INTERNAL, 'unexpected EOF'));
   }
 
   private nextMessage(): Buffer | undefined {
-    const body = this.body;
+    const { body, receivingHost: host } = this;
     if (body === undefined) return undefined;
     const heldBefore = body.heldBytes;
     let message: Buffer | undefined;
     let failure: unknown;
     try {
-      message = body.next();
+      message = this.takeMessage(body);
     } catch (error) {
       failure = error;
     }
-    this.receivingHost.heldBytes += body.heldBytes - heldBefore;
-    if (failure !== undefined) {
-      this.receiveFailed(failure);
-      return undefined;
-    }
+    host.heldBytes += body.heldBytes - heldBefore;
     // An empty body means that the next message may go straight through again.
     if (body.heldBytes === 0) this.body = undefined;
+    if (failure !== undefined) this.receiveFailed(failure);
     return message;
+  }
+
+  private takeMessage(body: RequestBody): Buffer | undefined {
+    const frame = body.peek();
+    if (frame === undefined) return undefined;
+    const message = frame.subarray(messagePrefixBytes);
+    const { decompressor } = this.receivingHost;
+    const isCompressed = frame[0] === 1;
+    if (isCompressed && !decompressor.isFree) {
+      this.deferred = true;
+      decompressor.whenFree(() => {
+        this.deferred = false;
+        this.deliver();
+        this.credit();
+      });
+      return undefined;
+    }
+    body.drop(frame);
+    return isCompressed ? decompressor.gunzip(message) : message;
   }
 
   /** Gives the window back what was handed on, in large pieces; a request that is complete needs none. */
   private credit(): void {
     if (this.remoteClosed || this.isDone) return;
     const bytes = this.receivedBytes - (this.body?.waitingBytes ?? 0) - this.creditedBytes;
-    if (bytes < this.receivingHost.streamWindowBytes / 2) return;
+    if (bytes < this.receivingHost.limits.streamWindowBytes / 2) return;
     this.creditedBytes += bytes;
     this.receivingHost.sendWindowUpdate(this.id, bytes);
   }

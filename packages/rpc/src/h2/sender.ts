@@ -31,8 +31,9 @@ export class Sender {
   frameBytesMax: number = frameBytesDefault;
   /** The socket has more than it can take; DATA has to wait. */
   congested = false;
-  /** Bytes that wait on streams. */
+  /** Bytes that wait on streams, and on how many streams. */
   queuedBytes = 0;
+  queuedStreams = 0;
   /** Goes before the next header block: a change of the dynamic table's size, which the client asked for. */
   tableSizeUpdate: Buffer | undefined = undefined;
   /** Frames sent as part of calls. */
@@ -105,6 +106,7 @@ export class Sender {
     }
     const prefix = Buffer.allocUnsafe(messagePrefixBytes);
     writePrefix(prefix, 0, message.length);
+    if (stream.queuedBytes === 0) this.queuedStreams++;
     stream.queue ??= [];
     stream.queue.push(prefix);
     if (message.length > 0) stream.queue.push(message);
@@ -125,6 +127,8 @@ export class Sender {
 
   /** Drops what `stream` still has to send. */
   drop(stream: Stream): void {
+    if (stream.queuedBytes === 0) return;
+    this.queuedStreams--;
     this.queuedBytes -= stream.dropQueue();
   }
 
@@ -194,6 +198,7 @@ export class Sender {
     }
     stream.queuedBytes -= size;
     this.queuedBytes -= size;
+    if (stream.queuedBytes === 0) this.queuedStreams--;
     this.sent(stream, size);
   }
 

@@ -11,8 +11,9 @@ import { expect } from 'vitest';
 import type { ClientStream, Reply, ServerCall, ServerStream } from '../../service.ts';
 import { serviceHandlers } from '../../service-table.ts';
 import { Served } from '../../testing/served.ts';
-import type { ServeOptions } from '../../transport.ts';
+import type { ServeOptions, ServeRpc } from '../../transport.ts';
 import { serveH2 } from '../h2-transport.ts';
+import { type H2Limits, h2Limits } from '../limits.ts';
 import { RawClient } from './raw-client.ts';
 
 /** Calls that reached a handler and were not answered by it. */
@@ -50,7 +51,7 @@ export class Probe {
    * Put answers at once with the request's key, Range never, Watch takes messages and ends when the client does, Snapshot is
    * handed to the test.
    */
-  static async open(options: Partial<ServeOptions> = {}): Promise<Probe> {
+  static async open(options: Partial<ServeOptions> = {}, limits: Partial<H2Limits> = {}): Promise<Probe> {
     const methods = [
       ...serviceHandlers(services.kv, {
         put: (request, _call, reply) => {
@@ -83,7 +84,8 @@ export class Probe {
         snapshot: (_request, _call, stream) => void probe.snapshots.push(stream),
       }),
     ];
-    const probe: Probe = new Probe(await Served.open(methods, options, serveH2));
+    const serve: ServeRpc = (served, all) => serveH2(served, all, { ...h2Limits, ...limits });
+    const probe: Probe = new Probe(await Served.open(methods, options, serve));
     return probe;
   }
 
