@@ -45,6 +45,8 @@ export interface MemberConfig {
   readonly compactionBatchLimit: number;
   /** `--compaction-sleep-interval` in milliseconds. */
   readonly compactionSleepMs: number;
+  /** `--watch-progress-notify-interval` in milliseconds: how often idle watches that asked for it are told how far they are. */
+  readonly watchProgressIntervalMs: number;
   /** `--warning-apply-duration` in milliseconds: an apply step that takes longer is logged. */
   readonly warningApplyMs: number;
   /** Size of a WAL segment in bytes. */
@@ -68,6 +70,7 @@ export const memberDefaults: Omit<MemberConfig, 'name' | 'initialCluster' | 'adv
   backendBatchLimit: 10_000,
   compactionBatchLimit: 1_000,
   compactionSleepMs: 10,
+  watchProgressIntervalMs: 600_000,
   warningApplyMs: 100,
   walSegmentBytes: segmentSizeDefault,
 };

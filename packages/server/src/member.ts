@@ -20,11 +20,13 @@ import type { ReadIndex } from './read-index.ts';
 import type { Runtime } from './runtime.ts';
 import { SpaceWatch } from './space-watch.ts';
 import type { StateMachine } from './state-machine.ts';
+import { WatchServer } from './watch-server.ts';
 
 export class Member {
   readonly identity: PeerIdentity;
   readonly config: MemberConfig;
   readonly kv: KvServer;
+  readonly watch: WatchServer;
   readonly cluster: ClusterServer;
   readonly maintenance: MaintenanceServer;
   readonly #core: MemberCore;
@@ -53,6 +55,14 @@ export class Member {
     const { clock } = runtime;
     const { maxTxnOps } = config;
     this.kv = new KvServer({ clock, memberId, headers, proposals, reads, quota, state, maxTxnOps });
+    this.watch = new WatchServer({
+      clock,
+      random: runtime.random,
+      headers,
+      hub: core.watches,
+      maxRequestBytes: config.maxRequestBytes,
+      progressIntervalMs: config.watchProgressIntervalMs,
+    });
     this.cluster = new ClusterServer({ headers, reads, state });
     this.maintenance = new MaintenanceServer({
       headers,
@@ -127,6 +137,7 @@ export class Member {
    * again as soon as this resolves.
    */
   stop(): Promise<void> {
+    this.watch.stop();
     return this.#core.stop();
   }
 }

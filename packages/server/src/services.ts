@@ -19,6 +19,7 @@ export function memberServices(member: Member): ServiceMethod[] {
       txn: (request, _call, reply) => member.kv.txn(request, reply),
       compact: (request, _call, reply) => member.kv.compact(request, reply),
     }),
+    ...serviceHandlers(services.watch, { watch: member.watch.watch }),
     ...serviceHandlers(services.cluster, {
       memberList: (request, _call, reply) => member.cluster.memberList(request, reply),
     }),
