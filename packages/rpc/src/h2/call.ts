@@ -17,8 +17,7 @@ import type {
   UnaryHandler,
 } from '../service.ts';
 import type { Deadline, DeadlineWheel, Expiring } from './deadline-wheel.ts';
-import { isFieldName } from './header-field.ts';
-import type { FieldText } from './hpack-encoder.ts';
+import { type FieldText, withField } from './hpack-encoder.ts';
 import type { RequestHead } from './request-head.ts';
 import { type ReceivingHost, RequestStream } from './request-stream.ts';
 import { headBlock, trailersBlock, trailersOnlyBlock } from './responses.ts';
@@ -295,11 +294,3 @@ export class Call
 
 type SingleRequestHandler = UnaryHandler<unknown, unknown> & ServerStreamHandler<unknown, unknown>;
 type StreamingRequestHandler = ClientStreamHandler<unknown, unknown> & BidiHandler<unknown, unknown>;
-
-const printable = /^[ -~]*$/;
-
-/** `fields` with `name` set to `value` in the place of an earlier one. Throws TypeError when it is no header field. */
-function withField(fields: FieldText[] | undefined, name: string, value: string): FieldText[] {
-  if (!isFieldName(name) || !printable.test(value)) throw new TypeError(`not a header field: ${name}`);
-  return [...(fields ?? []).filter(([other]) => other !== name), [name, value]];
-}

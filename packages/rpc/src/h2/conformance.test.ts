@@ -93,6 +93,21 @@ describe('4 frames', () => {
     expect(await client.trailers(1)).toMatchObject({ 'grpc-status': '0' });
   });
 
+  test('4.3: a header block that cannot be decoded ends the connection, wherever it comes', async () => {
+    const bad = Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff]);
+    const good = encodeFields(grpcFields());
+    for (const frames of [
+      [headersFrame(1, bad)],
+      [openPut, headersFrame(1, bad, Flag.endHeaders | Flag.endStream)],
+      [headersFrame(1, good, 0), rawFrame(FrameType.continuation, Flag.endHeaders, 1, bad)],
+      [openPut, rstFrame(1), headersFrame(1, bad)],
+    ]) {
+      const client = await probe.client();
+      client.send(...frames);
+      await expectConnectionError(probe, client, ErrorCode.compressionError);
+    }
+  });
+
   test.each([
     ['DATA', FrameType.data, 1],
     ['HEADERS', FrameType.headers, 3],
@@ -221,6 +236,17 @@ describe('5.1 stream states', () => {
     expect(probe.watches.length).toBe(4);
     client.send(rstFrame(3));
     await client.put(11);
+  });
+
+  test('5.4.1: GOAWAY names the last stream that was taken', async () => {
+    const client = await probe.client();
+    client.send(putFrames(7), putFrames(13), dataFrame(0, nothing));
+    await client.closed;
+    const goAway = client.frames.at(-1)!;
+    expect([goAway.type, goAway.streamId, readUint32(goAway.payload, 0)]).toEqual([FrameType.goAway, 0, 13]);
+    expect(client.frames.filter((frame) => (frame.flags & Flag.endStream) !== 0 && frame.streamId === 13).length).toBe(
+      1,
+    );
   });
 });
 
@@ -456,6 +482,26 @@ describe('6 frame definitions', () => {
     await client.put(1);
     const acks = client.frames.filter((frame) => frame.type === FrameType.settings && frame.flags === Flag.ack);
     expect(acks.length).toBe(2);
+  });
+
+  test('SETTINGS of one frame are applied in their order', async () => {
+    const client = await probe.client([[Setting.initialWindowSize, 0]]);
+    client.send(
+      settingsFrame([
+        [Setting.initialWindowSize, 100],
+        [Setting.initialWindowSize, 3],
+      ]),
+      putFrames(1),
+    );
+    await client.settle();
+    expect(client.body(1).length).toBe(3);
+  });
+
+  test('an answer to a ping is not answered', async () => {
+    const client = await probe.client();
+    client.send(pingFrame('answered', Flag.ack));
+    await client.put(1);
+    expect(client.frames.some((frame) => frame.type === FrameType.ping)).toBe(false);
   });
 
   test('a smaller table of the client is acknowledged at the head of the next block', async () => {

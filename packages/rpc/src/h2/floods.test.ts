@@ -104,6 +104,15 @@ describe('floods end the connection with ENHANCE_YOUR_CALM', () => {
     await expectConnectionError(probe, client, ErrorCode.enhanceYourCalm);
   });
 
+  test('data dribble (CVE-2019-9511): an answer fetched byte by byte', async () => {
+    const client = await probe.client([[Setting.initialWindowSize, 0]]);
+    client.send(headersFrame(1, grpcFields(rangePath)), dataFrame(1, grpcMessage(nothing), Flag.endStream));
+    await client.settle();
+    probe.held[0]?.reply.encoded(Buffer.alloc(100_000));
+    client.send(repeat(windowUpdateFrame(1, 1), idleFlood.burst + 100));
+    expect(await lastWords(client)).toBe('too_many_idle_frames');
+  });
+
   test('work pays for window updates', async () => {
     const client = await probe.client();
     for (let i = 0; i < 3 * idleFlood.burst; i += 1_000) {

@@ -252,7 +252,7 @@ export class FrameHandler implements FrameSink {
   }
 
   private usefulFrames(): number {
-    return this.opener.count + this.host.sender.callFramesSent;
+    return this.opener.count + this.host.sender.usefulFramesSent;
   }
 }
 

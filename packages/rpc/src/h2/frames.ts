@@ -9,8 +9,11 @@ export const frameHeaderBytes = 9;
 /** Largest payload every peer takes until it says otherwise. */
 export const frameBytesDefault = 16_384;
 
-/** Largest payload a peer may ask for. */
+/** Largest payload a peer may allow. */
 export const frameBytesLimit = 0xff_ffff;
+
+/** Largest payload we send, whatever the peer allows, so that streams can share a connection. */
+export const frameBytesSentMax: number = 64 * 1024;
 
 /** Windows are 31 bits; a larger one is a flow-control error. */
 export const windowLimit = 0x7fff_ffff;

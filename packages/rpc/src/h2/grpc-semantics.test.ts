@@ -203,6 +203,13 @@ describe('refusals in the words of Go', () => {
     expect(probe.puts).toBe(1);
   });
 
+  test('CONNECT, which has neither scheme nor path', async () => {
+    const client = await probe.client();
+    const fields = fieldsWith({ ':method': 'CONNECT', ':scheme': undefined, ':path': undefined });
+    client.send(headersFrame(1, fields, ended));
+    expect(await client.trailers(1)).toMatchObject({ ':status': '405' });
+  });
+
   test('a request that is complete is refused without a reset', async () => {
     const client = await probe.client();
     client.send(headersFrame(1, fieldsWith({ ':path': '/x.Y/Z' }), ended));

@@ -2,6 +2,7 @@
  * Encodes header fields without a dynamic table: indices of the static table and literals only, as plain text. Such a block
  * means the same on every connection at any time, so blocks can be made once and sent for ever.
  */
+import { isFieldName } from './header-field.ts';
 import { staticNameIndex, staticTable } from './hpack-static.ts';
 
 /** A field to be sent; both parts hold one character per byte. */
@@ -15,6 +16,14 @@ export function encodeFields(fields: readonly FieldText[]): Buffer {
 /** Announces that this side uses a dynamic table of `sizeBytes`; goes before a block (RFC 7541, 6.3). */
 export function encodeTableSize(sizeBytes: number): Buffer {
   return encodeInteger(0x20, 0x1f, sizeBytes);
+}
+
+const printable = /^[ -~]*$/;
+
+/** `fields` with `name` set to `value` in the place of an earlier one. Throws TypeError when it is no header field. */
+export function withField(fields: FieldText[] | undefined, name: string, value: string): FieldText[] {
+  if (!isFieldName(name) || !printable.test(value)) throw new TypeError(`not a header field: ${name}`);
+  return [...(fields ?? []).filter(([other]) => other !== name), [name, value]];
 }
 
 function encodeField(name: string, value: string): Buffer {

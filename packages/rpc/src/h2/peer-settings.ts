@@ -1,5 +1,13 @@
 /** SETTINGS of a client: checks them and puts them in force (RFC 9113, 6.5). */
-import { ErrorCode, frameBytesDefault, frameBytesLimit, readUint32, Setting, windowLimit } from './frames.ts';
+import {
+  ErrorCode,
+  frameBytesDefault,
+  frameBytesLimit,
+  frameBytesSentMax,
+  readUint32,
+  Setting,
+  windowLimit,
+} from './frames.ts';
 import { ConnectionError } from './h2-errors.ts';
 import { encodeTableSize } from './hpack-encoder.ts';
 import type { Sender } from './sender.ts';
@@ -54,7 +62,7 @@ export class PeerSettings {
         if (value < frameBytesDefault || value > frameBytesLimit) {
           throw new ConnectionError(ErrorCode.protocolError, 'MAX_FRAME_SIZE out of range');
         }
-        this.sender.frameBytesMax = value;
+        this.sender.frameBytesMax = Math.min(value, frameBytesSentMax);
         break;
       default:
         // Limits on pushed streams, hints and the unknown do not concern a server like this.

@@ -17,8 +17,10 @@ import type { Output } from './output.ts';
 import { answerDataAt, answerEnd, answerStart, messagePrefixBytes } from './responses.ts';
 import type { Stream } from './stream.ts';
 
-/** Bytes one stream sends before the next in line has its turn. */
+/** Bytes one stream sends before the next in line has its turn, give or take a frame. */
 const quantumBytes = 64 * 1024;
+/** A smaller piece of an answer is all that a window update was worth; see {@link Sender.usefulFramesSent}. */
+const usefulBytesMin = 1_024;
 /** Answers up to this size are copied into one piece with their headers. */
 const smallAnswerBytesMax = 4 * 1024;
 
@@ -27,7 +29,7 @@ export class Sender {
   window: number = windowDefault;
   /** Window new streams begin with; from the client's SETTINGS. */
   streamWindow: number = windowDefault;
-  /** Largest payload the client takes; from its SETTINGS. */
+  /** Largest payload to send; from the client's SETTINGS. */
   frameBytesMax: number = frameBytesDefault;
   /** The socket has more than it can take; DATA has to wait. */
   congested = false;
@@ -38,6 +40,8 @@ export class Sender {
   tableSizeUpdate: Buffer | undefined = undefined;
   /** Frames sent as part of calls. */
   callFramesSent = 0;
+  /** Of those, the ones a client may send window updates for: not the crumbs of an answer that it has asked for as such. */
+  usefulFramesSent = 0;
   private readonly output: Output;
   private readonly socketBytesMax: number;
   private readonly line: Stream[] = [];
@@ -101,6 +105,7 @@ export class Sender {
       writeFrameHeader(this.output.chunk, at, bytes, FrameType.data, 0, stream.id);
       writePrefix(this.output.chunk, at + frameHeaderBytes, message.length);
       this.output.append(message);
+      this.usefulFramesSent++;
       this.sent(stream, bytes);
       return;
     }
@@ -199,6 +204,7 @@ export class Sender {
     stream.queuedBytes -= size;
     this.queuedBytes -= size;
     if (stream.queuedBytes === 0) this.queuedStreams--;
+    if (stream.queuedBytes === 0 || size >= usefulBytesMin) this.usefulFramesSent++;
     this.sent(stream, size);
   }
 
