@@ -1,4 +1,4 @@
 export { crc, crc32c } from './crc.ts';
-export type { WalMetadata, WalRecovery } from './recovery.ts';
-export { verifyWal, type WalReport } from './verify.ts';
-export { segmentSizeDefault, Wal, type WalOptions } from './wal.ts';
+export { segmentSizeDefault, type WalKnowledge, type WalMetadata, type WalOptions, type WalPlace } from './options.ts';
+export { verifyWal, type WalReport, type WalSegmentReport } from './verify.ts';
+export { Wal, type WalRecovery } from './wal.ts';

@@ -1,32 +1,43 @@
 /** Looks at a log with the eyes of recovery and changes nothing: the same decoder, the same verdicts. */
-import type { Disk, Logger } from '@quorate/base';
-import { readLog, type WalMetadata } from './recovery.ts';
+import { readLog } from './log-reader.ts';
+import type { WalKnowledge, WalMetadata, WalPlace } from './options.ts';
 
+/** A log that opening would accept. */
 export interface WalReport {
   readonly metadata: WalMetadata;
-  readonly segmentCount: number;
-  /** Index behind which the log begins. */
+  readonly segments: readonly WalSegmentReport[];
+  /** The log begins behind this index. */
   readonly snapshotIndex: number;
   readonly lastIndex: number;
   readonly commitIndex: number;
-  /** Bytes of a torn tail that opening would cut; 0 when it is clean. */
+  /** Bytes that opening would cut behind the last whole group, none of them acknowledged; 0 when the log is clean. */
   readonly tornBytes: number;
 }
 
-/** Throws CorruptionError for a log that opening would refuse. */
-export async function verifyWal(
-  options: { readonly disk: Disk; readonly directory: string; readonly logger: Logger },
-  known: { readonly committedAtLeast: number },
-): Promise<WalReport> {
-  const { disk, directory, logger } = options;
-  const { segments, recovery } = await readLog(disk, directory, logger, known.committedAtLeast);
-  const snapshotIndex = recovery.snapshot?.index ?? 0;
+/** One segment of it. */
+export interface WalSegmentReport {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** Bytes of header and whole groups. */
+  readonly usedBytes: number;
+  readonly isSealed: boolean;
+}
+
+/** Reads everything and judges as opening would, with CorruptionError for what that would refuse. */
+export async function verifyWal(place: WalPlace, knowledge: WalKnowledge = {}): Promise<WalReport> {
+  const { metadata, replayed, segments, tornBytes } = await readLog(place, knowledge);
+  const snapshotIndex = replayed.snapshot?.index ?? 0;
   return {
-    metadata: recovery.metadata,
-    segmentCount: segments.length,
+    metadata,
+    segments: segments.map(({ name, header, end }) => ({
+      name: name.name,
+      sizeBytes: header.sizeBytes,
+      usedBytes: end.offset,
+      isSealed: end.isSealed,
+    })),
     snapshotIndex,
-    lastIndex: recovery.entries.at(-1)?.index ?? snapshotIndex,
-    commitIndex: recovery.hardState.commit,
-    tornBytes: recovery.tornBytes,
+    lastIndex: replayed.entries.at(-1)?.index ?? snapshotIndex,
+    commitIndex: replayed.hardState.commit,
+    tornBytes,
   };
 }

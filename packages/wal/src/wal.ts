@@ -1,377 +1,320 @@
 /**
- * The write-ahead log: what must survive, in order, made durable in groups. One sync is in flight at a time; everything appended
- * meanwhile is the next group, so the busier the member, the larger the groups, without any timer. A write or sync that fails
- * poisons the log for ever: the promise of that group and of all later ones rejects, and the process has to end.
- *
- * Segments are filled with zeros before they are used. When a group does not fit any more the log goes on in the next segment,
- * which is durable under its name before the old one is sealed.
+ * The write-ahead log: what must survive, in order, made durable in groups. Exactly one write is in flight; what is appended
+ * meanwhile is the next group, so the busier the member, the larger the groups, without any timer. Whatever the disk refuses
+ * poisons the log for ever: nothing is retried, because a sync that succeeds after one that failed proves nothing, and every later
+ * call fails with the same error until the process ends.
  */
 import {
-  type Clock,
+  type Counter,
   type CrashPoints,
   Deferred,
-  type Disk,
-  type DiskFile,
   exponentialBuckets,
   FatalError,
-  type Gauge,
   type Histogram,
   invariant,
-  joinPath,
-  type Logger,
   type Meter,
-  type Random,
-  randomId,
   StorageError,
   type Timer,
 } from '@quorate/base';
-import { type Entry, type HardState, Metadata, type SnapshotMark } from '@quorate/proto';
-import { fillerItem, GroupEncoder, groupBytesMax, type Item, markItem, stateItem } from './group-encoder.ts';
-import {
-  RecordType,
-  recordBytes,
-  type SegmentHeader,
-  sealPayloadBytes,
-  seedOf,
-  segmentHeaderBytes,
-  writeNumber,
-} from './record.ts';
-import { readLog, type WalMetadata, type WalRecovery } from './recovery.ts';
-import { repairTail } from './repair.ts';
-import { createZeroed, listSegments, nameSegment, type SegmentName, spareName } from './segment.ts';
+import type { Entry, HardState, SnapshotMark } from '@quorate/proto';
+import { onDisk } from './disk-error.ts';
+import { segmentHeaderBytes } from './format.ts';
+import type { Group } from './group.ts';
+import { readLog } from './log-reader.ts';
+import { LogShape } from './log-shape.ts';
+import { segmentSizeDefault, type WalKnowledge, type WalMetadata, type WalOptions, type WalPlace } from './options.ts';
+import { removeTemporaryFiles, repairTail } from './repair.ts';
+import { SegmentFiles } from './segment-files.ts';
+import { hasSegments } from './segment-name.ts';
+import { type LogEnd, Stage } from './stage.ts';
 
-export interface WalOptions {
-  readonly disk: Disk;
-  readonly directory: string;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly meter: Meter;
-  readonly crash: CrashPoints;
-  /** Default 16 MiB. A larger group gets a larger segment. */
-  readonly segmentSizeBytes?: number;
+/** What a log said when it was opened. */
+export interface WalRecovery {
+  readonly metadata: WalMetadata;
+  /** All zero when none was recorded. */
+  readonly hardState: HardState;
+  /** Behind the snapshot mark, in order and without gaps; what was overwritten is gone. Their data is the caller's. */
+  readonly entries: Entry[];
+  /** The newest mark: the log begins behind it. Undefined when it begins at index 1. */
+  readonly snapshot: SnapshotMark | undefined;
+  /** Bytes of a torn tail that were cut, none of them acknowledged. */
+  readonly tornBytes: number;
 }
 
-export const segmentSizeDefault: number = 16 * 1024 * 1024;
-
-/** Room that a group must leave so that the seal fits behind it. */
-const sealBytes = recordBytes(sealPayloadBytes) + recordBytes(16);
 /**
- * Silence after which an empty group is written, in milliseconds: the last group with data then has a successor that proves it
- * durable, so that damage in it cannot pass for a torn tail. It ends on a page of its own, which the same damage does not reach.
+ * Silence after which an empty group is written, in milliseconds. The last group with data then has a successor that proves it
+ * durable, so that damage to it can no longer pass for a torn tail.
  */
-const idleMarkMs = 100;
-/** A sync slower than this is worth a warning, in milliseconds (etcd: 1 s). */
+const idleMarkAfterMs = 100;
+/** A group that takes longer is worth a warning, in milliseconds (etcd's limit). */
 const slowSyncMs = 1_000;
 
-/** The segment being written. */
-interface Open {
-  readonly name: SegmentName;
-  readonly header: SegmentHeader;
-  readonly file: DiskFile;
-  /** Where the next group goes. */
-  position: number;
+export class Wal {
+  readonly #options: WalOptions;
+  readonly #crash: CrashPoints;
+  readonly #stage: Stage;
+  readonly #files: SegmentFiles;
+  readonly #metrics: Metrics;
+  #inFlight: Group | undefined = undefined;
+  #isFlushing = false;
+  #durableIndex: number;
+  /** Newest snapshot mark that is durable: nothing behind it may be released. */
+  #durableMark: number;
+  /** The group made durable last needs a successor. */
+  #needsIdleMark = false;
+  #idleTimer: Timer | undefined = undefined;
+  #lastSyncMs = 0;
+  #syncStartedAtMs: number | undefined = undefined;
+  #failure: FatalError | undefined = undefined;
+  #isClosed = false;
+
+  private constructor(options: WalOptions, stage: Stage, files: SegmentFiles, durableMark: number) {
+    this.#options = options;
+    this.#crash = options.crash;
+    this.#stage = stage;
+    this.#files = files;
+    this.#metrics = new Metrics(options.meter);
+    this.#durableIndex = stage.lastIndex;
+    this.#durableMark = durableMark;
+  }
+
+  /** Whether there is a log to open. What a first start that died left behind is none; create() removes it. */
+  static async exists(place: WalPlace): Promise<boolean> {
+    const { disk, directory } = place;
+    return hasSegments(await onDisk('list', directory, () => disk.list(directory)));
+  }
+
+  /** A new log. It is durable when this resolves; a crash before leaves no log, or an empty one. Refuses when there is one. */
+  static async create(options: WalOptions, metadata: WalMetadata): Promise<Wal> {
+    const { disk, directory } = options;
+    await onDisk('open', directory, () => disk.makeDirectory(directory));
+    if (await Wal.exists(options)) throw new StorageError('wal', 'open', 'there is a log already', { directory });
+    await removeTemporaryFiles(options);
+    const nothing: LogEnd = {
+      segment: undefined,
+      position: segmentHeaderBytes,
+      lsn: 0,
+      group: 1,
+      chain: 0,
+      shape: new LogShape(0),
+      hardState: undefined,
+      mark: undefined,
+    };
+    const sized = withSize(options);
+    const wal = new Wal(options, new Stage({ ...sized, metadata }, nothing), new SegmentFiles(sized, [], undefined), 0);
+    await wal.sync();
+    return wal;
+  }
+
+  /**
+   * Opens what is there. A torn tail is copied aside and cut; for corruption it throws CorruptionError with nothing changed. When
+   * this resolves, everything it returns is durable.
+   */
+  static async open(
+    options: WalOptions,
+    knowledge: WalKnowledge = {},
+  ): Promise<{ readonly wal: Wal; readonly recovery: WalRecovery }> {
+    const reading = await readLog(options, knowledge);
+    const { metadata, replayed, segments, tornBytes } = reading;
+    options.crash.hit('walRecoverBeforeRepair');
+    const sized = withSize(options);
+    const tail = await repairTail(options, sized.segmentSizeBytes, reading);
+    const mark = replayed.snapshot?.index ?? 0;
+    const shape = new LogShape(mark);
+    for (const entry of replayed.entries) shape.append(entry.index, entry.term);
+    const { term, vote, commit } = replayed.hardState;
+    const end: LogEnd = {
+      ...tail,
+      segment: tail.header,
+      shape,
+      hardState: term === 0 && vote === 0n && commit === 0 ? undefined : replayed.hardState,
+      mark: replayed.snapshot,
+    };
+    const closed = segments.slice(0, -1).map((segment) => segment.name);
+    const active = { name: reading.last.name, file: tail.file, sizeBytes: tail.header.sizeBytes };
+    const files = new SegmentFiles(sized, closed, active);
+    const wal = new Wal(options, new Stage({ ...sized, metadata }, end), files, mark);
+    return { wal, recovery: { metadata, ...replayed, tornBytes } };
+  }
+
+  /** Index of the last entry appended; that of the snapshot mark when there is none behind it. */
+  get lastIndex(): number {
+    return this.#stage.lastIndex;
+  }
+
+  /** {@link lastIndex} as of the last group that is durable. It goes back when entries are overwritten. */
+  get durableIndex(): number {
+    return this.#durableIndex;
+  }
+
+  /** Since when a write has been under way, on the options' clock; undefined while none is. For noticing a disk that hangs. */
+  get syncStartedAtMs(): number | undefined {
+    return this.#syncStartedAtMs;
+  }
+
+  /**
+   * Stages, in this order: a snapshot mark, entries behind it, the hard state. Durable once a later sync() resolved, all or
+   * nothing of it. Entries replace those of the same and of higher indices. A mark says that a snapshot at its index is durable; one
+   * that does not fit the log replaces it. The data of entries must not change any more. Throws when the log has failed.
+   */
+  append(hardState: HardState | undefined, entries: readonly Entry[], mark?: SnapshotMark): void {
+    this.#mustWork();
+    this.#crash.hit('walBeforeAppend');
+    try {
+      this.#stage.append(hardState, entries, mark);
+    } catch (error) {
+      // Half an append is staged; it must never reach the disk.
+      this.#fail(error);
+      throw error;
+    }
+  }
+
+  /** Resolves when everything appended before this call is durable. Rejects when the log failed, now or at any time before. */
+  sync(): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#isClosed) return Promise.reject(new FatalError('the write-ahead log is closed'));
+    const group = this.#stage.newest ?? this.#inFlight;
+    if (group === undefined) return Promise.resolve();
+    group.waiter ??= new Deferred<void>();
+    if (!this.#isFlushing) void this.#flush();
+    return group.waiter.promise;
+  }
+
+  /**
+   * Drops segments that hold nothing above `index`. A snapshot mark at `index` or behind it must be durable already: the mark is
+   * what says where the log begins.
+   */
+  async release(index: number): Promise<void> {
+    this.#mustWork();
+    invariant(index <= this.#durableMark, 'release behind the durable snapshot mark', {
+      index,
+      mark: this.#durableMark,
+    });
+    try {
+      await this.#files.release(index);
+    } catch (error) {
+      this.#fail(error);
+      throw error;
+    }
+  }
+
+  /** Makes durable what was appended, ends the log with an idle mark and closes its files. Of a failed log it only closes the files. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#idleTimer?.cancel();
+    if (this.#failure === undefined) {
+      const last = this.#stage.newest ?? this.#inFlight;
+      if (last?.holdsData ?? this.#needsIdleMark) this.#stage.appendIdleMark();
+      await this.sync();
+    }
+    this.#isClosed = true;
+    await this.#files.close();
+  }
+
+  /** Writes group after group until there is none. Errors end in {@link Wal.#fail}, never in the promise. */
+  async #flush(): Promise<void> {
+    this.#isFlushing = true;
+    try {
+      for (let group = this.#stage.take(); group !== undefined; group = this.#stage.take()) {
+        this.#inFlight = group;
+        await this.#commit(group);
+        this.#inFlight = undefined;
+        this.#stage.recycle(group);
+        group.waiter?.resolve();
+      }
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    this.#isFlushing = false;
+    this.#armIdleTimer(idleMarkAfterMs);
+  }
+
+  async #commit(group: Group): Promise<void> {
+    const { clock, logger } = this.#options;
+    const startedMs = clock.nowMs();
+    const { sizeBytes } = group;
+    this.#syncStartedAtMs = startedMs;
+    this.#crash.hit('walAfterAppendBeforeSync');
+    if (group.segmentStart !== undefined) await this.#files.begin(group.segmentStart, group.chunks());
+    else await this.#files.write(group.position, group.chunks(), sizeBytes);
+    this.#crash.hit('walAfterSyncBeforeAck');
+    this.#lastSyncMs = clock.nowMs();
+    this.#syncStartedAtMs = undefined;
+    this.#durableIndex = group.lastIndex;
+    this.#durableMark = Math.max(this.#durableMark, group.mark);
+    this.#needsIdleMark = group.holdsData;
+    const tookMs = this.#lastSyncMs - startedMs;
+    this.#metrics.observe(tookMs, sizeBytes);
+    if (tookMs > slowSyncMs) logger.warn('slow write to the write-ahead log', { tookMs, bytes: sizeBytes });
+  }
+
+  #armIdleTimer(delayMs: number): void {
+    if (!this.#needsIdleMark || this.#idleTimer !== undefined || this.#isClosed) return;
+    this.#idleTimer = this.#options.clock.after(delayMs, () => this.#onIdleTimer());
+  }
+
+  /** A busy log has one timer at a time, which looks every {@link idleMarkAfterMs}; an idle one has none once its mark is written. */
+  #onIdleTimer(): void {
+    this.#idleTimer = undefined;
+    if (this.#isFlushing || this.#isClosed || this.#failure !== undefined) return;
+    const silentMs = this.#options.clock.nowMs() - this.#lastSyncMs;
+    if (silentMs < idleMarkAfterMs) {
+      // Rounded up: a rest too small for the clock's fractions would come round again and again at the same time.
+      this.#armIdleTimer(Math.ceil(idleMarkAfterMs - silentMs));
+      return;
+    }
+    if (this.#stage.newest === undefined) this.#stage.appendIdleMark();
+    void this.#flush();
+  }
+
+  /** Ends the log. Whoever waits for a group learns it; nothing that was staged is written any more. */
+  #fail(error: unknown): void {
+    if (this.#failure !== undefined) return;
+    const failure =
+      error instanceof FatalError ? error : new FatalError('the write-ahead log failed', {}, { cause: error });
+    this.#failure = failure;
+    this.#idleTimer?.cancel();
+    this.#inFlight?.waiter?.reject(failure);
+    for (const group of this.#stage.drain()) group.waiter?.reject(failure);
+    this.#options.onFailure?.(failure);
+  }
+
+  #mustWork(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    invariant(!this.#isClosed, 'the write-ahead log is closed');
+  }
 }
 
-export class Wal {
-  readonly #options: Required<WalOptions>;
-  readonly #metadata: WalMetadata;
-  readonly #encoder = new GroupEncoder();
+/** etcd's names. Write and sync are one call here, so both durations are of that call. */
+class Metrics {
   readonly #fsyncSeconds: Histogram;
-  readonly #writeBytes: Gauge;
-  #segments: SegmentName[] = [];
-  #open!: Open;
-  #lsn = 0;
-  #group = 1;
-  #chain = 0;
-  #lastIndex = 0;
-  /** The newest hard state and mark that are durable: what the head of a new segment repeats. */
-  #durableState: Item | undefined;
-  #durableMark: Item | undefined;
-  #items: Item[] = [];
-  #next: Deferred<void> | undefined;
-  #flushing = false;
-  /** The flush under way or the last one; never rejects. */
-  #running: Promise<void> | undefined;
-  #spare: Promise<DiskFile> | undefined;
-  #idle: Timer | undefined;
-  #bytesWritten = 0;
-  #poison: unknown;
-  #closed = false;
-  #syncStartedAtMs: number | undefined;
+  readonly #writeSeconds: Histogram;
+  readonly #writtenBytes: Counter;
 
-  private constructor(options: WalOptions, metadata: WalMetadata) {
-    this.#options = { segmentSizeBytes: segmentSizeDefault, ...options };
-    this.#metadata = metadata;
-    const { meter } = options;
+  constructor(meter: Meter) {
+    const buckets = exponentialBuckets(0.001, 2, 14);
     this.#fsyncSeconds = meter.histogram(
-      {
-        name: 'etcd_disk_wal_fsync_duration_seconds',
-        help: 'The latency distributions of fsync called by WAL.',
-      },
-      exponentialBuckets(0.001, 2, 14),
+      { name: 'etcd_disk_wal_fsync_duration_seconds', help: 'The latency distributions of fsync called by WAL.' },
+      buckets,
     );
-    this.#writeBytes = meter.gauge({
+    this.#writeSeconds = meter.histogram(
+      { name: 'etcd_disk_wal_write_duration_seconds', help: 'The latency distributions of write called by WAL.' },
+      buckets,
+    );
+    this.#writtenBytes = meter.counter({
       name: 'etcd_disk_wal_write_bytes_total',
       help: 'Total number of bytes written in WAL.',
     });
   }
 
-  /** Whether there is a log to open. What a first start that died left behind does not count and is removed by create. */
-  static async exists(options: Pick<WalOptions, 'disk' | 'directory' | 'logger'>): Promise<boolean> {
-    return (await listSegments(options.disk, options.directory, options.logger)).length > 0;
-  }
-
-  /** A new log in an empty directory. Durable, with its metadata, when this resolves; a crash before leaves no log. */
-  static async create(options: WalOptions, metadata: WalMetadata): Promise<Wal> {
-    const { disk, directory, logger } = options;
-    await disk.makeDirectory(directory);
-    invariant(!(await Wal.exists({ disk, directory, logger })), 'a log exists already', { directory });
-    const wal = new Wal(options, metadata);
-    await wal.#startSegment(wal.#options.segmentSizeBytes, 1);
-    return wal;
-  }
-
-  /**
-   * Opens what is there. A torn tail is copied aside and cut; corruption throws CorruptionError with nothing changed. The sound
-   * tail is written again and synced before anything is built on it: after a failed sync the page cache may show data that the
-   * disk does not have. `committedAtLeast`: an index known elsewhere to be committed.
-   */
-  static async open(
-    options: WalOptions,
-    known: { readonly committedAtLeast: number },
-  ): Promise<{ readonly wal: Wal; readonly recovery: WalRecovery }> {
-    const { disk, directory, logger, crash } = options;
-    const reading = await readLog(disk, directory, logger, known.committedAtLeast);
-    const { segments, recovery } = reading;
-    const last = segments.at(-1);
-    invariant(last !== undefined, 'a log was read without segments');
-    crash.hit('walRecoverBeforeRepair');
-    const file = await repairTail(options, reading);
-    const wal = new Wal(options, recovery.metadata);
-    wal.#segments = segments.map((segment) => segment.name);
-    wal.#open = { name: last.name, header: last.header, file, position: last.scan.goodEnd };
-    wal.#lsn = last.scan.endLsn;
-    wal.#group = last.scan.lastGroup + 1;
-    wal.#chain = last.scan.chain;
-    wal.#lastIndex = recovery.entries.at(-1)?.index ?? recovery.snapshot?.index ?? 0;
-    wal.#durableState = stateItem(recovery.hardState);
-    if (recovery.snapshot !== undefined) wal.#durableMark = markItem(recovery.snapshot);
-    return { wal, recovery };
-  }
-
-  /** Since when a sync is under way, on the clock of the options; undefined while none is. For noticing a disk that hangs. */
-  get syncStartedAtMs(): number | undefined {
-    return this.#syncStartedAtMs;
-  }
-
-  /** Index of the last entry appended. */
-  get lastIndex(): number {
-    return this.#lastIndex;
-  }
-
-  /** Stages for the next group, in the order snapshot mark, hard state, entries. Nothing is durable before a later sync returns. */
-  append(hardState: HardState | undefined, entries: readonly Entry[], mark?: SnapshotMark): void {
-    this.#mustWork();
-    if (mark !== undefined) {
-      this.#items.push(markItem(mark));
-      this.#lastIndex = Math.max(this.#lastIndex, mark.index);
-    }
-    if (hardState !== undefined) this.#items.push(stateItem(hardState));
-    for (let i = 0; i < entries.length; i++) this.#items.push({ kind: 'entry', entry: entries[i]! });
-    const last = entries.at(-1);
-    if (last !== undefined) this.#lastIndex = last.index;
-  }
-
-  /** Resolves when everything appended before this call is durable. Rejects, for ever after, once the disk failed. */
-  sync(): Promise<void> {
-    if (this.#poison !== undefined) return Promise.reject(this.#poison);
-    this.#mustWork();
-    this.#next ??= new Deferred<void>();
-    const { promise } = this.#next;
-    if (!this.#flushing) this.#running = this.#flush();
-    return promise;
-  }
-
-  /** Removes segments that hold only entries up to `index`. The segment being written always stays. */
-  async release(index: number): Promise<void> {
-    const { disk, directory, crash } = this.#options;
-    crash.hit('walBeforeRelease');
-    let removed = 0;
-    while (this.#segments.length > 1 && this.#segments[1]!.firstIndex <= index + 1) {
-      const oldest = this.#segments[0]!;
-      await guard('remove', () => disk.remove(joinPath(directory, oldest.name)));
-      // One after another and durably, so that a crash never leaves a hole in the middle.
-      await guard('sync', () => disk.syncDirectory(directory));
-      this.#segments.shift();
-      removed++;
-      crash.hit('walMidRelease');
-    }
-    if (removed > 0) this.#options.logger.debug('released segments of the log', { removed, index });
-  }
-
-  /** Waits for the group under way, then closes the file. What was appended and not synced is dropped. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#idle?.cancel();
-    await this.#running;
-    this.#closed = true;
-    this.#idle?.cancel();
-    const spare = await this.#spare?.catch(() => undefined);
-    await spare?.close();
-    await this.#open.file.close();
-  }
-
-  async #flush(): Promise<void> {
-    this.#flushing = true;
-    this.#idle?.cancel();
-    let hadData = false;
-    for (let done = this.#next; done !== undefined; done = this.#next) {
-      const items = this.#items;
-      this.#items = [];
-      this.#next = undefined;
-      try {
-        await this.#writeGroup(items);
-      } catch (error) {
-        this.#poison = error;
-        done.reject(error);
-        const waiting = this.#next as Deferred<void> | undefined;
-        waiting?.reject(error);
-        return;
-      }
-      done.resolve();
-      hadData = items.length > 0;
-    }
-    this.#flushing = false;
-    // One empty group is enough, or an idle log would grow for ever.
-    if (hadData) this.#markIdle();
-  }
-
-  #markIdle(): void {
-    this.#idle = this.#options.clock.after(idleMarkMs, () => {
-      if (this.#closed || this.#poison !== undefined || this.#flushing) return;
-      // An empty group is what a sync with nothing staged writes. Whoever works with the log next learns of a failure.
-      this.sync().catch(() => {});
-    });
-  }
-
-  async #writeGroup(staged: readonly Item[]): Promise<void> {
-    const { crash, clock, logger } = this.#options;
-    const items = staged.length > 0 ? staged : [fillerItem(this.#open.position)];
-    const bytesMax = groupBytesMax(items);
-    if (this.#open.position + bytesMax + sealBytes > this.#open.header.sizeBytes) await this.#cut(items, bytesMax);
-    const { file, position, header } = this.#open;
-    const place = { lsn: this.#lsn, group: this.#group, seed: seedOf(header.salt), chain: this.#chain };
-    const { chunks, sizeBytes, chain } = this.#encoder.encode(items, place);
-    crash.hit('walBeforeAppend');
-    const startedMs = clock.nowMs();
-    this.#syncStartedAtMs = startedMs;
-    const written = guard('sync', () => file.writeAndSync(position, chunks));
-    crash.hit('walAfterAppendBeforeSync');
-    await written;
-    crash.hit('walAfterSyncBeforeAck');
-    this.#syncStartedAtMs = undefined;
-    const tookMs = clock.nowMs() - startedMs;
+  observe(tookMs: number, bytes: number): void {
     this.#fsyncSeconds.observe(tookMs / 1000);
-    if (tookMs > slowSyncMs) logger.warn('slow fdatasync', { tookMs, bytes: sizeBytes });
-    this.#bytesWritten += sizeBytes;
-    this.#writeBytes.set(this.#bytesWritten);
-    for (const item of items) {
-      if (item.kind !== 'bytes') continue;
-      if (item.type === RecordType.state) this.#durableState = item;
-      else if (item.type === RecordType.snapshot) this.#durableMark = item;
-    }
-    this.#open.position = position + sizeBytes;
-    this.#lsn += sizeBytes;
-    this.#group++;
-    this.#chain = chain;
-    if (this.#open.position > header.sizeBytes / 2) this.#prepareSpare();
-  }
-
-  /** Goes on in a new segment: that one durable first, then the seal on the old one, so a seal proves that a successor existed. */
-  async #cut(items: readonly Item[], groupBytes: number): Promise<void> {
-    const { crash, segmentSizeBytes } = this.#options;
-    crash.hit('walBeforeCut');
-    const old = this.#open;
-    const before = { lsn: this.#lsn, group: this.#group, chain: this.#chain };
-    const room = segmentHeaderBytes + this.#headBytes() + groupBytes + sealBytes;
-    const first = items.find((item) => item.kind === 'entry');
-    await this.#startSegment(Math.max(segmentSizeBytes, room), first?.entry.index ?? this.#lastIndex + 1);
-    const payload = Buffer.alloc(sealPayloadBytes);
-    writeNumber(payload, 0, this.#open.header.sequence);
-    const seal: Item = { kind: 'bytes', type: RecordType.crc, payload };
-    const { chunks } = this.#encoder.encode([seal], { ...before, seed: seedOf(old.header.salt) });
-    await guard('sync', () => old.file.writeAndSync(old.position, chunks));
-    await guard('sync', () => old.file.close());
-  }
-
-  async #startSegment(sizeBytes: number, firstIndex: number): Promise<void> {
-    const { disk, directory, random, crash, segmentSizeBytes } = this.#options;
-    const sequence = (this.#segments.at(-1)?.sequence ?? -1) + 1;
-    const header: SegmentHeader = {
-      ...this.#metadata,
-      sequence,
-      firstIndex,
-      sizeBytes,
-      firstLsn: this.#lsn,
-      firstGroup: this.#group,
-      salt: randomId(random),
-      chain: this.#chain,
-    };
-    const file = await guard('write', () =>
-      sizeBytes === segmentSizeBytes && this.#spare !== undefined
-        ? this.#spare
-        : createZeroed(disk, joinPath(directory, `segment-${sequence}.tmp`), sizeBytes),
-    );
-    if (sizeBytes === segmentSizeBytes) this.#spare = undefined;
-    crash.hit('walAfterPreallocate');
-    const place = { lsn: this.#lsn, group: this.#group, seed: seedOf(header.salt), chain: this.#chain };
-    const encoded = this.#encoder.encode(this.#headItems(), place);
-    const name = await guard('sync', () => nameSegment({ disk, directory, crash }, file, header, encoded.chunks));
-    this.#segments.push(name);
-    this.#open = { name, header, file, position: segmentHeaderBytes + encoded.sizeBytes };
-    this.#lsn += encoded.sizeBytes;
-    this.#group++;
-    this.#chain = encoded.chain;
-  }
-
-  /**
-   * Every segment begins with what a reader needs who has none of the earlier ones. Only what is durable already: the group that
-   * made the segment necessary may never follow, and a hard state of it would speak of entries that do not exist.
-   */
-  #headItems(): Item[] {
-    const payload = Metadata.encode(this.#metadata);
-    const items: Item[] = [{ kind: 'bytes', type: RecordType.metadata, payload }];
-    if (this.#durableMark !== undefined) items.push(this.#durableMark);
-    if (this.#durableState !== undefined) items.push(this.#durableState);
-    return items;
-  }
-
-  #headBytes(): number {
-    return groupBytesMax(this.#headItems());
-  }
-
-  /** Fills the next segment with zeros ahead of time, in the background. */
-  #prepareSpare(): void {
-    if (this.#spare !== undefined || this.#closed) return;
-    const { disk, directory, segmentSizeBytes } = this.#options;
-    this.#spare = createZeroed(disk, joinPath(directory, spareName), segmentSizeBytes);
-    // A failure shows when the segment is needed.
-    this.#spare.catch(() => {});
-  }
-
-  #mustWork(): void {
-    if (this.#poison !== undefined) throw this.#poison;
-    if (this.#closed) throw new FatalError('the log is closed');
+    this.#writeSeconds.observe(tookMs / 1000);
+    this.#writtenBytes.add(bytes);
   }
 }
 
-/** Runs a disk operation; whatever goes wrong is a StorageError and final. */
-async function guard<T>(verb: 'write' | 'sync' | 'remove', run: () => Promise<T>): Promise<T> {
-  try {
-    return await run();
-  } catch (error) {
-    if (error instanceof FatalError) throw error;
-    throw new StorageError('wal', verb, error instanceof Error ? error.message : String(error), {}, error);
-  }
+function withSize(options: WalOptions): WalOptions & { readonly segmentSizeBytes: number } {
+  return { ...options, segmentSizeBytes: options.segmentSizeBytes ?? segmentSizeDefault };
 }
