@@ -9,6 +9,8 @@ import {
   HashKVRequest,
   type HashKVResponse,
   type KeyValue,
+  LeaseKeepAliveRequest,
+  LeaseKeepAliveResponse,
   MoveLeaderRequest,
   type MoveLeaderResponse,
   PutRequest,
@@ -84,6 +86,26 @@ export class RawClient {
 
   range(request: Partial<RangeRequest>, timeoutMs?: number): Promise<RangeResponse> {
     return this.call(services.kv.methods.range, RangeRequest.create(request), timeoutMs);
+  }
+
+  /** One renewal on a stream of its own; resolves with the seconds it was renewed for. */
+  keepAlive(id: bigint): Promise<number> {
+    const { path } = services.lease.methods.leaseKeepAlive;
+    return new Promise((resolve, reject) => {
+      const call = this.#client.makeBidiStreamRequest(
+        path,
+        (message: LeaseKeepAliveRequest) => LeaseKeepAliveRequest.encode(message),
+        (bytes: Buffer) => LeaseKeepAliveResponse.decode(bytes),
+        new Metadata(),
+        { deadline: Date.now() + 10_000 },
+      );
+      call.on('data', (response: LeaseKeepAliveResponse) => {
+        resolve(response.ttl);
+        call.end();
+      });
+      call.on('error', reject);
+      call.write(LeaseKeepAliveRequest.create({ id }));
+    });
   }
 
   status(timeoutMs?: number): Promise<StatusResponse> {

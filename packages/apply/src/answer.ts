@@ -8,6 +8,7 @@ import {
   encodeTxnResponse,
   type HeaderPrefix,
   type KvError,
+  LeaseGrantResponse,
 } from '@quorate/proto';
 import type { Outcome } from './applier.ts';
 
@@ -51,6 +52,11 @@ function encodeResponse(outcome: Outcome, headerPrefix: HeaderPrefix): Buffer {
       // Fields of a message may be encoded apart and joined.
       const alarms = AlarmResponse.encode(AlarmResponse.create({ alarms: [...outcome.alarms] }));
       return Buffer.concat([encodeHeaderResponse({ headerPrefix, revision }), alarms]);
+    }
+    case 'leaseGrant': {
+      const { id, ttl } = outcome;
+      const lease = LeaseGrantResponse.encode(LeaseGrantResponse.create({ id, ttl }));
+      return Buffer.concat([encodeHeaderResponse({ headerPrefix, revision }), lease]);
     }
     default:
       return encodeHeaderResponse({ headerPrefix, revision });

@@ -3,7 +3,7 @@
  * that works on the state innermost. The rule for all of them: the outcome is a function of the replicated state and the
  * request, never of time, configuration, or whether somebody here waits for the answer.
  */
-import type { LeaseId } from '@quorate/base';
+import type { Key, LeaseId } from '@quorate/base';
 import type { Compaction, ReadTxn, WriteTxn } from '@quorate/mvcc';
 import type { AlarmMember, InternalRaftRequest, OpParts } from '@quorate/proto';
 
@@ -12,6 +12,7 @@ export type Outcome =
   | OpParts
   | { readonly op: 'alarm'; readonly revision: number; readonly alarms: readonly AlarmMember[] }
   | { readonly op: 'compaction'; readonly revision: number; readonly physical: Promise<void> }
+  | { readonly op: 'leaseGrant'; readonly revision: number; readonly id: LeaseId; readonly ttl: number }
   /** Done; there is nothing to tell but the revision. */
   | { readonly op: 'done'; readonly revision: number };
 
@@ -38,8 +39,17 @@ export interface LeaseLookup {
   has(lease: LeaseId): boolean;
 }
 
-/** Without leases no key can be attached to one. */
-export const noLeaseExists: LeaseLookup = { has: () => false };
+/** The leases there are, and how they change; all of it replicated. Seconds throughout. */
+export interface LeaseTable extends LeaseLookup {
+  /** Throws KvError leaseNotFound (for no id), leaseTtlTooLarge, leaseExist. */
+  grant(lease: LeaseId, ttl: number): void;
+  /** The keys attached, in byte order. Throws KvError leaseNotFound. */
+  keysOf(lease: LeaseId): readonly Key[];
+  /** Removes a lease without keys. Throws KvError leaseNotFound. */
+  revoke(lease: LeaseId): void;
+  /** Notes what is left of a lease; 0: it was renewed. A lease that is gone is passed over. */
+  checkpoint(lease: LeaseId, remainingTtl: number): void;
+}
 
 /** The alarms that stand, and how they change; all of it replicated. */
 export interface AlarmBook {

@@ -259,6 +259,19 @@ describe('B09: what is no refusal ends the process, with nothing of the entry le
   });
 });
 
+test.each([
+  ['in its term', 5, undefined],
+  ['but not in a later one', 6, new KvError('leaderChanged')],
+])('B75: what the leader of a term decides holds %s', async (_name, term, refusal) => {
+  const machine = await Machine.open({ leases: [7n] });
+  const data = request({ leaseRevoke: { id: 7n } }, { id: 77, proposer: 1n, leaderTerm: 5 });
+  machine.loop.apply([entry(1, data, ENTRY_NORMAL, term)]);
+  if (refusal === undefined) expect(machine.results.get(77)).not.toBeInstanceOf(KvError);
+  else expect(machine.results.get(77)).toEqual(refusal);
+  const put7 = machine.propose({ put: put('a', '', { lease: 7n }) });
+  expect(put7 instanceof KvError).toBe(refusal === undefined);
+});
+
 test('crash points stand between the steps, in this order', async () => {
   const hits: CrashPointName[] = [];
   const machine = await Machine.open({ crash: { hit: (name) => hits.push(name) } });

@@ -26,14 +26,7 @@ import {
   KvError,
 } from '@quorate/proto';
 import { type ApplyResult, encodeOutcome } from './answer.ts';
-import {
-  type AlarmBook,
-  type Applier,
-  type LeaseLookup,
-  noLeaseExists,
-  type Outcome,
-  type ReplicatedStore,
-} from './applier.ts';
+import type { AlarmBook, Applier, LeaseTable, Outcome, ReplicatedStore } from './applier.ts';
 import { buildApplyChain } from './apply-chain.ts';
 import { ConsistentIndex } from './consistent-index.ts';
 import type { EntryBackend } from './entry-backend.ts';
@@ -63,8 +56,7 @@ export interface ApplyLoopOptions {
   readonly store: ReplicatedStore;
   readonly alarms: AlarmBook;
   readonly members: MembershipStore;
-  /** Default: there are no leases. */
-  readonly leases?: LeaseLookup;
+  readonly leases: LeaseTable;
   readonly crash: CrashPoints;
   readonly hooks: ApplyHooks;
 }
@@ -80,7 +72,7 @@ export class ApplyLoop {
 
   /** Starts where the backend stands. Throws CorruptionError. */
   constructor(options: ApplyLoopOptions) {
-    const { memberId, backend, store, alarms, members, leases = noLeaseExists, crash, hooks } = options;
+    const { memberId, backend, store, alarms, members, leases, crash, hooks } = options;
     this.#memberId = memberId;
     this.#backend = backend;
     this.#index = new ConsistentIndex(backend);
@@ -144,6 +136,7 @@ export class ApplyLoop {
 
   #outcomeOf(entry: Entry, request: InternalRaftRequest, answered: boolean): Outcome | KvError {
     try {
+      checkTerm(entry, request);
       return this.#chain.apply(request, answered);
     } catch (error) {
       if (error instanceof KvError) return error;
@@ -180,6 +173,14 @@ export class ApplyLoop {
     this.#backend.endEntry();
     this.#crash.hit('applyAfterEntry');
   }
+}
+
+/**
+ * What only the leader of a term may decide holds in that term alone. A leader that was deposed without noticing may still have
+ * proposed it, and its successor have taken it in. Throws KvError leaderChanged.
+ */
+function checkTerm({ term }: Entry, { header }: InternalRaftRequest): void {
+  if (header !== undefined && header.leaderTerm !== 0 && header.leaderTerm !== term) throw new KvError('leaderChanged');
 }
 
 function decodeRequest(entry: Entry): InternalRaftRequest {

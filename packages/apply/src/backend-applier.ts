@@ -2,7 +2,7 @@
  * The innermost applier: the request does to the state what it says. One method per kind of request; a kind this version does
  * not carry out, or does not know, is refused, on all members of this version alike.
  */
-import { noLease } from '@quorate/base';
+import { FatalError, type LeaseId, noLease } from '@quorate/base';
 import {
   type AlarmMember,
   type AlarmRequest,
@@ -11,11 +11,13 @@ import {
   type DeleteRangeRequest,
   type InternalRaftRequest,
   KvError,
+  type LeaseCheckpointRequest,
+  type LeaseGrantRequest,
   type MemberAttributesSet,
   type PutRequest,
   type RangeRequest,
 } from '@quorate/proto';
-import type { AlarmBook, Applier, LeaseLookup, Outcome, ReplicatedStore } from './applier.ts';
+import type { AlarmBook, Applier, LeaseTable, Outcome, ReplicatedStore } from './applier.ts';
 import type { MembershipStore } from './membership-store.ts';
 import { rangeParts } from './range.ts';
 import { applyTxn } from './txn.ts';
@@ -26,14 +28,14 @@ export interface ReplicatedState {
   readonly store: ReplicatedStore;
   readonly alarms: AlarmBook;
   readonly members: MembershipStore;
-  readonly leases: LeaseLookup;
+  readonly leases: LeaseTable;
 }
 
 export class BackendApplier implements Applier {
   readonly #store: ReplicatedStore;
   readonly #alarms: AlarmBook;
   readonly #members: MembershipStore;
-  readonly #leases: LeaseLookup;
+  readonly #leases: LeaseTable;
 
   constructor(state: ReplicatedState) {
     this.#store = state.store;
@@ -49,6 +51,9 @@ export class BackendApplier implements Applier {
     if (request.compaction !== undefined) return this.#compaction(request.compaction);
     if (request.alarm !== undefined) return this.#alarm(request.alarm);
     if (request.range !== undefined) return this.#range(request.range);
+    if (request.leaseGrant !== undefined) return this.#leaseGrant(request.leaseGrant);
+    if (request.leaseRevoke !== undefined) return this.#leaseRevoke(request.leaseRevoke.id);
+    if (request.leaseCheckpoint !== undefined) return this.#leaseCheckpoint(request.leaseCheckpoint);
     if (request.memberAttributesSet !== undefined) return this.#memberAttributes(request.memberAttributesSet);
     if (request.clusterVersionSet !== undefined) return this.#clusterVersion(request.clusterVersionSet.version);
     throw new KvError('notCapable');
@@ -90,6 +95,33 @@ export class BackendApplier implements Applier {
     if (action === AlarmRequestAlarmAction.ACTIVATE) affected = alarms.activate(memberID, alarm);
     else if (action === AlarmRequestAlarmAction.DEACTIVATE) affected = alarms.deactivate(memberID, alarm);
     return { op: 'alarm', revision, alarms: affected === undefined ? [] : [affected] };
+  }
+
+  /** Id and time to live were chosen before the request was proposed. Throws KvError leaseTtlTooLarge, leaseExist. */
+  #leaseGrant({ id, ttl }: LeaseGrantRequest): Outcome {
+    this.#leases.grant(id, ttl);
+    return { op: 'leaseGrant', revision: this.#store.currentRevision, id, ttl };
+  }
+
+  /** The keys go in one revision, in byte order; without keys there is none. Throws KvError leaseNotFound. */
+  #leaseRevoke(id: LeaseId): Outcome {
+    const keys = this.#leases.keysOf(id);
+    if (keys.length > 0) {
+      const txn = this.#store.write();
+      try {
+        for (const key of keys) txn.deleteRange(key, undefined);
+        txn.end();
+      } catch (error) {
+        throw new FatalError('keys of a lease could not be deleted', { keys: keys.length }, { cause: error });
+      }
+    }
+    this.#leases.revoke(id);
+    return this.#done();
+  }
+
+  #leaseCheckpoint({ checkpoints }: LeaseCheckpointRequest): Outcome {
+    for (const { id, remainingTTL } of checkpoints) this.#leases.checkpoint(id, remainingTTL);
+    return this.#done();
   }
 
   /** Throws KvError memberNotFound. */

@@ -11,7 +11,7 @@ import type { Applier, Outcome } from './applier.ts';
 import { buildApplyChain } from './apply-chain.ts';
 import { CorruptApplier, NoSpaceApplier } from './guards.ts';
 import { knownLeases } from './testing/arbitraries.ts';
-import { Machine } from './testing/machine.ts';
+import { Machine, TestLeases } from './testing/machine.ts';
 import { bytes, del, get, op, put, txn } from './testing/requests.ts';
 
 const alarm = { memberID: 5n, alarm: AlarmType.NOSPACE };
@@ -98,7 +98,7 @@ test('under both alarms a put is answered as corrupt', () => {
   const chain = buildApplyChain({
     store: {} as Machine['store'],
     members: {} as Machine['members'],
-    leases: { has: () => false },
+    leases: new TestLeases(),
     alarms: standing(AlarmType.NOSPACE, AlarmType.CORRUPT),
   });
   expect(verdict(chain, { put: put('a') })).toBe('corrupt');

@@ -1,5 +1,5 @@
 export type { Applied, ApplyResult } from './answer.ts';
-export type { AlarmBook, LeaseLookup, ReplicatedStore } from './applier.ts';
+export type { AlarmBook, LeaseLookup, LeaseTable, ReplicatedStore } from './applier.ts';
 export { type ApplyHooks, ApplyLoop, type ApplyLoopOptions } from './apply-loop.ts';
 export {
   checkDeleteRangeRequest,

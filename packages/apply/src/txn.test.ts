@@ -12,7 +12,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { BackendApplier } from './backend-applier.ts';
 import { knownLeases, txnRequests } from './testing/arbitraries.ts';
-import { Machine, testPrefix } from './testing/machine.ts';
+import { Machine, TestLeases, testPrefix } from './testing/machine.ts';
 import { bytes, nestedTxn, op, put, txn } from './testing/requests.ts';
 import { readonlyTxnResponse } from './txn.ts';
 
@@ -200,7 +200,7 @@ test('B08: a transaction comes out the same whether or not somebody waits for it
         const one = await Machine.open({ leases: knownLeases });
         for (const key of ['a', 'b', 'ab']) one.do({ put: put(key, key) });
         if (compactTo > 0) one.do({ compaction: { revision: compactTo, physical: false } });
-        const applier = new BackendApplier({ ...one, leases: { has: (id) => knownLeases.includes(id) } });
+        const applier = new BackendApplier({ ...one, leases: new TestLeases(knownLeases) });
         outcomes.push(history.map((request) => outcomeOf(applier, request, answered)));
         states.push(one.backend.dump());
       }

@@ -89,6 +89,7 @@ function memberConfigOf(values: FlagValues): MemberConfig {
     quotaBackendBytes: values.quotaBackendBytes,
     maxTxnOps: values.maxTxnOps,
     maxRequestBytes: values.maxRequestBytes,
+    leaseCheckpoint: values.leaseCheckpoint,
     warningApplyMs: values.warningApplyDuration,
     // etcd takes 0 for the default in these.
     snapshotCount: values.snapshotCount || memberDefaults.snapshotCount,

@@ -114,12 +114,23 @@ export { HealthCheckRequest, HealthCheckResponse, HealthCheckResponseServingStat
 export {
   ClusterVersionSet,
   InternalRaftRequest,
+  LeaseRecord,
   MemberAttributesSet,
   MemberRecord,
   RequestHeader,
 } from './gen/internalpb.ts';
 export { Event, EventEventType, KeyValue } from './gen/mvccpb.ts';
-export { Batch, Hello, InfoRequest, InfoResponse, PeerMember, SnapshotChunk, SnapshotReceipt } from './gen/peerpb.ts';
+export {
+  Batch,
+  Hello,
+  InfoRequest,
+  InfoResponse,
+  LeaseAnswer,
+  LeaseAsk,
+  PeerMember,
+  SnapshotChunk,
+  SnapshotReceipt,
+} from './gen/peerpb.ts';
 export {
   ConfChange,
   ConfChangeSingle,

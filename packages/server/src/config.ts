@@ -45,6 +45,8 @@ export interface MemberConfig {
   readonly compactionBatchLimit: number;
   /** `--compaction-sleep-interval` in milliseconds. */
   readonly compactionSleepMs: number;
+  /** `--lease-checkpoint`: whether what is left of long leases outlives the leader that counts it. */
+  readonly leaseCheckpoint: boolean;
   /** `--warning-apply-duration` in milliseconds: an apply step that takes longer is logged. */
   readonly warningApplyMs: number;
   /** Size of a WAL segment in bytes. */
@@ -68,6 +70,7 @@ export const memberDefaults: Omit<MemberConfig, 'name' | 'initialCluster' | 'adv
   backendBatchLimit: 10_000,
   compactionBatchLimit: 1_000,
   compactionSleepMs: 10,
+  leaseCheckpoint: true,
   warningApplyMs: 100,
   walSegmentBytes: segmentSizeDefault,
 };

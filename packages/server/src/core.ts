@@ -11,6 +11,7 @@ import { confChangeCodec, confChangeOf } from './conf-change.ts';
 import { type MemberConfig, requestTimeoutMs } from './config.ts';
 import { HeaderSource } from './header.ts';
 import { Leadership } from './leadership.ts';
+import { LeaseKeeper } from './lease-keeper.ts';
 import { LogCompactor } from './log-compactor.ts';
 import type { PeerHandler, SnapshotChunks } from './peer-transport.ts';
 import { Proposals } from './proposals.ts';
@@ -38,6 +39,7 @@ export class MemberCore {
   readonly leadership: Leadership;
   readonly proposals: Proposals;
   readonly reads: ReadIndex;
+  readonly leases: LeaseKeeper;
   readonly #booted: Booted;
   readonly #storage: MemoryStorage;
   readonly #rawNode: RawNode;
@@ -61,6 +63,7 @@ export class MemberCore {
     this.leadership = this.#buildLeadership();
     this.proposals = this.#buildProposals();
     this.reads = this.#buildReads();
+    this.leases = this.#buildLeases();
     const pause = (): Promise<void> => new Promise((resolve) => clock.soon(resolve));
     this.#snapshotter = new Snapshotter({ backends, clusterId, checksum, crash, logger, pause });
     const onFatal = (error: unknown): void => this.#fatal(error);
@@ -89,6 +92,7 @@ export class MemberCore {
     const stopped = new KvError('stopped');
     this.proposals.stop(stopped);
     this.reads.stop(stopped);
+    this.leases.stop();
     await this.runtime.peers.stop();
     await this.#node.stop();
     const state = this.#state;
@@ -186,6 +190,24 @@ export class MemberCore {
       request: (context) => this.#rawNode.readIndex(context),
       appliedIndex: () => this.appliedIndex,
       wake: () => this.#node.wake(),
+    });
+  }
+
+  #buildLeases(): LeaseKeeper {
+    const { clock, logger, meter } = this.runtime;
+    const { electionMs, leaseCheckpoint: checkpoints } = this.config;
+    return new LeaseKeeper({
+      clock,
+      logger,
+      meter,
+      leadership: this.leadership,
+      proposals: this.proposals,
+      reads: this.reads,
+      state: () => this.#state,
+      term: () => this.#rawNode.term,
+      electionMs,
+      timeoutMs: requestTimeoutMs(this.config),
+      checkpoints,
     });
   }
 
@@ -292,6 +314,7 @@ export class MemberCore {
       receiveSnapshot: (message, chunks) => this.#receiveSnapshot(message, chunks),
       unreachable: (peer) => this.#node.call(() => this.#rawNode.reportUnreachable(peer)),
       gone: (peer) => this.#peerGone(peer),
+      lease: (ask) => this.leases.ask(ask),
       info: () => ({
         members: this.#state?.members.list() ?? [],
         leader: this.leadership.leader,

@@ -5,6 +5,7 @@ export { Leadership } from './leadership.ts';
 export { etcdVersion, storageVersion } from './maintenance-server.ts';
 export { Member } from './member.ts';
 export type {
+  LeaseQuestion,
   PeerAddress,
   PeerHandler,
   PeerIdentity,

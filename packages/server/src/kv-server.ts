@@ -8,11 +8,8 @@ import {
   isSerializableTxn,
   readonlyTxnResponse,
 } from '@quorate/apply';
-import type { Clock, MemberId } from '@quorate/base';
+import type { Clock } from '@quorate/base';
 import {
-  AlarmRequest,
-  AlarmRequestAlarmAction,
-  AlarmType,
   type CompactionRequest,
   type CompactionResponse,
   type DeleteRangeRequest,
@@ -26,22 +23,22 @@ import {
   type TxnRequest,
   type TxnResponse,
 } from '@quorate/proto';
-import { putCost, type Quota, txnCost } from '@quorate/quota';
+import { putCost, txnCost } from '@quorate/quota';
 import type { Reply } from '@quorate/rpc';
 import type { HeaderSource } from './header.ts';
 import type { Proposals } from './proposals.ts';
 import { RangeServer } from './range-server.ts';
 import type { ReadIndex } from './read-index.ts';
 import { answerProposal } from './reply.ts';
+import type { SpaceGate } from './space-gate.ts';
 import type { StateMachine } from './state-machine.ts';
 
 export interface KvServerOptions {
   readonly clock: Clock;
-  readonly memberId: MemberId;
   readonly headers: HeaderSource;
   readonly proposals: Proposals;
   readonly reads: ReadIndex;
-  readonly quota: Quota;
+  readonly space: SpaceGate;
   /** The live state; throws KvError while a received snapshot is being put in its place. */
   readonly state: () => StateMachine;
   /** `--max-txn-ops` */
@@ -69,7 +66,7 @@ export class KvServer {
   }
 
   put(request: PutRequest, reply: Reply<PutResponse>): void {
-    this.#withinQuota(putCost(request), reply, () => {
+    this.#options.space.within(putCost(request), reply, () => {
       checkPutRequest(request);
       this.#propose(InternalRaftRequest.create({ put: request }), reply);
     });
@@ -86,7 +83,7 @@ export class KvServer {
   }
 
   txn(request: TxnRequest, reply: Reply<TxnResponse>): void {
-    this.#withinQuota(txnCost(request), reply, () => {
+    this.#options.space.within(txnCost(request), reply, () => {
       checkTxnRequest(request, this.#options.maxTxnOps);
       if (!isReadonlyTxn(request)) {
         this.#propose(InternalRaftRequest.create({ txn: request }), reply);
@@ -136,29 +133,5 @@ export class KvServer {
     } catch (error) {
       reply.fail(error);
     }
-  }
-
-  /**
-   * Decides here and now, before anything is proposed, whether `cost` still fits. What does not fit raises the alarm on the whole
-   * cluster first and is answered when the alarm stands, so that the next write is refused everywhere.
-   */
-  #withinQuota(cost: number, reply: Reply<unknown>, run: () => void): void {
-    try {
-      const { backend, alarms } = this.#options.state();
-      if (this.#options.quota.allows(cost, backend.sizeInUseBytes() + backend.stagedBytes)) run();
-      else if (alarms.has(this.#options.memberId, AlarmType.NOSPACE)) throw new KvError('noSpace');
-      else this.#raiseNoSpace(reply);
-    } catch (error) {
-      reply.fail(error);
-    }
-  }
-
-  #raiseNoSpace(reply: Reply<unknown>): void {
-    const alarm = AlarmRequest.create({
-      action: AlarmRequestAlarmAction.ACTIVATE,
-      memberID: this.#options.memberId,
-      alarm: AlarmType.NOSPACE,
-    });
-    this.#options.proposals.propose(InternalRaftRequest.create({ alarm }), () => reply.fail(new KvError('noSpace')));
   }
 }

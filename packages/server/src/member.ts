@@ -13,11 +13,13 @@ import { MemberCore } from './core.ts';
 import type { HeaderSource } from './header.ts';
 import { KvServer } from './kv-server.ts';
 import type { Leadership } from './leadership.ts';
+import { LeaseServer } from './lease-server.ts';
 import { MaintenanceServer } from './maintenance-server.ts';
 import type { PeerIdentity } from './peer-transport.ts';
 import { publish } from './publish.ts';
 import type { ReadIndex } from './read-index.ts';
 import type { Runtime } from './runtime.ts';
+import { SpaceGate } from './space-gate.ts';
 import { SpaceWatch } from './space-watch.ts';
 import type { StateMachine } from './state-machine.ts';
 
@@ -25,6 +27,7 @@ export class Member {
   readonly identity: PeerIdentity;
   readonly config: MemberConfig;
   readonly kv: KvServer;
+  readonly leases: LeaseServer;
   readonly cluster: ClusterServer;
   readonly maintenance: MaintenanceServer;
   readonly #core: MemberCore;
@@ -50,9 +53,23 @@ export class Member {
     this.config = config;
     const quota = new Quota({ limitBytes: config.quotaBackendBytes, logger: runtime.logger, meter: runtime.meter });
     const state = (): StateMachine => core.state;
-    const { clock } = runtime;
-    const { maxTxnOps } = config;
-    this.kv = new KvServer({ clock, memberId, headers, proposals, reads, quota, state, maxTxnOps });
+    const { clock, random, peers } = runtime;
+    const { maxTxnOps, electionMs } = config;
+    const space = new SpaceGate({ memberId, proposals, quota, state });
+    this.kv = new KvServer({ clock, headers, proposals, reads, space, state, maxTxnOps });
+    this.leases = new LeaseServer({
+      clock,
+      random,
+      headers,
+      leadership,
+      proposals,
+      keeper: core.leases,
+      peers,
+      space,
+      state,
+      electionMs,
+      timeoutMs: requestTimeoutMs(config),
+    });
     this.cluster = new ClusterServer({ headers, reads, state });
     this.maintenance = new MaintenanceServer({
       headers,
@@ -61,14 +78,14 @@ export class Member {
       state,
       raft: () => ({ committedIndex: core.committedIndex, term: core.term, isLearner: core.isLearner }),
       quotaBytes: quota.limitBytes,
-      electionMs: config.electionMs,
+      electionMs,
       transferLeader: (to) => core.transferLeader(to),
       isVoter: (id: MemberId) => core.isVoter(id),
     });
     new ClusterVersion(core).watch();
-    const space = new SpaceWatch(quota, runtime.logger);
+    const watch = new SpaceWatch(quota, runtime.logger);
     core.onTick(() => {
-      if (core.isServing) space.look(core.state.backend.sizeInUseBytes());
+      if (core.isServing) watch.look(core.state.backend.sizeInUseBytes());
     });
   }
 

@@ -3,7 +3,7 @@
  * A state too large for a message (a snapshot) travels on a stream of its own, with its own flow control.
  */
 import type { ClusterId, MemberId } from '@quorate/base';
-import type { Member, Message } from '@quorate/proto';
+import type { LeaseAnswer, LeaseAsk, Member, Message } from '@quorate/proto';
 
 /** Whose messages these are; refused by the other side when it does not fit. */
 export interface PeerIdentity {
@@ -26,6 +26,9 @@ export interface PeerInfo {
   readonly appliedIndex: number;
 }
 
+/** What is asked of the leader about a lease. */
+export type LeaseQuestion = Pick<LeaseAsk, 'id' | 'renew' | 'keys'>;
+
 /** Chunks of an encoded snapshot, in order; the sender pulls, so a slow receiver slows the reading. */
 export type SnapshotChunks = AsyncIterable<Buffer>;
 
@@ -39,6 +42,8 @@ export interface PeerHandler {
   unreachable(peer: MemberId): void;
   /** Nobody listens at `peer`'s address any more, although the machine answers: its process is dead. */
   gone(peer: MemberId): void;
+  /** What a lease has left, after its renewal if that is asked for. Rejects when that cannot be told now. */
+  lease(ask: LeaseQuestion): Promise<LeaseAnswer>;
   /** What this member knows of the cluster, for members that join or check. */
   info(): PeerInfo;
 }
@@ -52,6 +57,8 @@ export interface PeerTransport {
   send(messages: readonly Message[]): void;
   /** Sends a snapshot; resolves when the receiver has it. */
   sendSnapshot(message: Message, chunks: SnapshotChunks): Promise<void>;
+  /** Asks a member that may lead about a lease; rejects when there is no answer within `timeoutMs`. */
+  askLease(to: MemberId, ask: LeaseQuestion, timeoutMs: number): Promise<LeaseAnswer>;
   /** Milliseconds (clock) since when the peer is connected without a break, undefined while it is not. */
   connectedSinceMs(peer: MemberId): number | undefined;
   stop(): Promise<void>;

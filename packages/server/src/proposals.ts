@@ -67,12 +67,15 @@ export class Proposals {
     return this.#pending.size;
   }
 
-  /** Proposes `request` (its header is filled here) and calls `done` exactly once, never before this returns. Throws KvError when refused. */
-  propose(request: InternalRaftRequest, done: ProposalDone): Proposal {
+  /**
+   * Proposes `request` (its header is filled here) and calls `done` exactly once, never before this returns. With a `leaderTerm`
+   * it is refused, when it comes to be applied, unless its entry is of that term. Throws KvError when refused.
+   */
+  propose(request: InternalRaftRequest, done: ProposalDone, leaderTerm = 0): Proposal {
     if (this.#stopped !== undefined) throw this.#stopped;
     if (this.#options.applyLag() > applyLagMax) throw new KvError('tooManyRequests');
     const id = this.#nextId();
-    request.header = RequestHeader.create({ id, proposer: this.#options.memberId });
+    request.header = RequestHeader.create({ id, proposer: this.#options.memberId, leaderTerm });
     const data = InternalRaftRequest.encode(request);
     if (data.length > this.#options.maxRequestBytes) throw new KvError('requestTooLarge');
     const proposal: Proposal = { id, data, startedMs: this.#options.clock.nowMs(), waiting: true, done };

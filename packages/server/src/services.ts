@@ -19,6 +19,13 @@ export function memberServices(member: Member): ServiceMethod[] {
       txn: (request, _call, reply) => member.kv.txn(request, reply),
       compact: (request, _call, reply) => member.kv.compact(request, reply),
     }),
+    ...serviceHandlers(services.lease, {
+      leaseGrant: (request, _call, reply) => member.leases.grant(request, reply),
+      leaseRevoke: (request, _call, reply) => member.leases.revoke(request, reply),
+      leaseKeepAlive: (requests, call, stream) => member.leases.keepAlive(requests, call, stream),
+      leaseTimeToLive: (request, _call, reply) => answer(reply, () => member.leases.timeToLive(request)),
+      leaseLeases: (_request, _call, reply) => answer(reply, async () => member.leases.leases()),
+    }),
     ...serviceHandlers(services.cluster, {
       memberList: (request, _call, reply) => member.cluster.memberList(request, reply),
     }),

@@ -1,11 +1,12 @@
 /**
- * The replicated state of a member, all of it on one backend: keys, alarms, membership, and the index it stands at. Opened from a
+ * The replicated state of a member, all of it on one backend: keys, leases, alarms, membership, and the index it stands at. Opened from a
  * backend, replaced as a whole when a snapshot is installed.
  */
 import { type ApplyHooks, ApplyLoop, EntryBackend, MembershipStore } from '@quorate/apply';
 import { type Backend, CommitSchedule } from '@quorate/backend';
 import type { MemberId } from '@quorate/base';
-import { noLeases, Store } from '@quorate/mvcc';
+import { Lessor } from '@quorate/lease';
+import { Store } from '@quorate/mvcc';
 import { AlarmStore } from '@quorate/quota';
 import type { MemberConfig } from './config.ts';
 import type { Runtime } from './runtime.ts';
@@ -21,6 +22,7 @@ export interface StateMachineOptions {
 export class StateMachine {
   readonly backend: Backend;
   readonly store: Store;
+  readonly leases: Lessor;
   readonly alarms: AlarmStore;
   readonly members: MembershipStore;
   readonly applyLoop: ApplyLoop;
@@ -30,6 +32,7 @@ export class StateMachine {
   private constructor(parts: {
     backend: Backend;
     store: Store;
+    leases: Lessor;
     alarms: AlarmStore;
     members: MembershipStore;
     applyLoop: ApplyLoop;
@@ -37,6 +40,7 @@ export class StateMachine {
   }) {
     this.backend = parts.backend;
     this.store = parts.store;
+    this.leases = parts.leases;
     this.alarms = parts.alarms;
     this.members = parts.members;
     this.applyLoop = parts.applyLoop;
@@ -48,6 +52,8 @@ export class StateMachine {
     const { config, runtime, memberId, hooks } = options;
     const backend = new EntryBackend(options.backend);
     const { clock, logger, meter, crash, checksum, onFatal } = runtime;
+    // The leases first: the store says which keys hang on them.
+    const leases = Lessor.open({ backend, clock });
     const store = await Store.open({
       backend,
       clock,
@@ -56,13 +62,13 @@ export class StateMachine {
       crash,
       checksum,
       onFatal,
-      leases: noLeases,
+      leases,
       compaction: { batchLimit: config.compactionBatchLimit, sleepMs: config.compactionSleepMs },
     });
     if (runtime.onChanges !== undefined) store.onChanges(runtime.onChanges);
     const alarms = AlarmStore.open(backend);
     const members = MembershipStore.open(backend);
-    const applyLoop = new ApplyLoop({ memberId, backend, store, alarms, members, crash, hooks });
+    const applyLoop = new ApplyLoop({ memberId, backend, store, leases, alarms, members, crash, hooks });
     const commits = new CommitSchedule({
       backend,
       clock,
@@ -71,7 +77,7 @@ export class StateMachine {
       durableMark: applyLoop.appliedIndex,
       onFatal,
     });
-    return new StateMachine({ backend, store, alarms, members, applyLoop, commits });
+    return new StateMachine({ backend, store, leases, alarms, members, applyLoop, commits });
   }
 
   /** Ends background work, makes everything applied durable and closes the backend. */

@@ -3,8 +3,15 @@
  * is bytes: a message is encoded at the sender and decoded at the receiver, so no object is ever shared.
  */
 import { formatId, type MemberId, type Random } from '@quorate/base';
-import { Message, MessageType, type Message as RaftMessage } from '@quorate/proto';
-import type { PeerAddress, PeerHandler, PeerIdentity, PeerTransport, SnapshotChunks } from '@quorate/server';
+import { LeaseAnswer, LeaseAsk, Message, MessageType, type Message as RaftMessage } from '@quorate/proto';
+import type {
+  LeaseQuestion,
+  PeerAddress,
+  PeerHandler,
+  PeerIdentity,
+  PeerTransport,
+  SnapshotChunks,
+} from '@quorate/server';
 import type { SimProcess } from './process.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { Trace } from './trace.ts';
@@ -32,6 +39,12 @@ interface Endpoint {
   readonly process: SimProcess;
   readonly handler: PeerHandler;
   readonly identity: PeerIdentity;
+}
+
+/** Whose process asks, and how long it waits. */
+interface AskLimits {
+  readonly asker: SimProcess;
+  readonly timeoutMs: number;
 }
 
 export class SimNetwork {
@@ -127,6 +140,33 @@ export class SimNetwork {
     await sender.later(this.#delay(), () => undefined);
   }
 
+  /** Carries a question there and its answer back; fails when the link does, and when nobody answers in time. */
+  askLease(from: MemberId, to: MemberId, ask: LeaseQuestion, limits: AskLimits): Promise<LeaseAnswer> {
+    const bytes = LeaseAsk.encode(LeaseAsk.create(ask));
+    const { asker, timeoutMs } = limits;
+    return new Promise((resolve, reject) => {
+      this.#scheduler.after(
+        timeoutMs,
+        asker.guard(() => reject(new Error('no answer'))),
+      );
+      this.#scheduler.after(this.#delay(), () => {
+        const target = this.#endpoints.get(to);
+        if (target === undefined || !this.reaches(from, to)) return;
+        const back = (answer: () => void): void => {
+          this.#scheduler.after(this.#delay(), () => {
+            if (this.reaches(to, from)) asker.guard(answer)();
+          });
+        };
+        target.process.guard(() => {
+          target.handler.lease(LeaseAsk.decode(bytes)).then(
+            (answer) => back(() => resolve(LeaseAnswer.decode(LeaseAnswer.encode(answer)))),
+            (error: unknown) => back(() => reject(error)),
+          );
+        })();
+      });
+    });
+  }
+
   #deliver(from: MemberId, to: MemberId, bytes: Buffer): void {
     this.#scheduler.after(this.#delay(), () => {
       const target = this.#endpoints.get(to);
@@ -189,6 +229,10 @@ class SimPeers implements PeerTransport {
 
   sendSnapshot(message: RaftMessage, chunks: SnapshotChunks): Promise<void> {
     return this.#network.sendSnapshot(this.#identity!.memberId, message, chunks, this.#process);
+  }
+
+  askLease(to: MemberId, ask: LeaseQuestion, timeoutMs: number): Promise<LeaseAnswer> {
+    return this.#network.askLease(this.#identity!.memberId, to, ask, { asker: this.#process, timeoutMs });
   }
 
   connectedSinceMs(peer: MemberId): number | undefined {

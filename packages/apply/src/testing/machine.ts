@@ -1,8 +1,9 @@
 /** A member's replicated state without the member: everything applyable, on a test backend, driven entry by entry. */
-import type { Backend } from '@quorate/backend';
+import { type Backend, buckets } from '@quorate/backend';
 import {
   type Clock,
   type CrashPoints,
+  type Key,
   type LeaseId,
   type MemberId,
   noCrashPoints,
@@ -24,6 +25,7 @@ import {
 } from '@quorate/proto';
 import { AlarmStore } from '@quorate/quota';
 import type { Applied, ApplyResult } from '../answer.ts';
+import type { LeaseTable } from '../applier.ts';
 import { ApplyLoop } from '../apply-loop.ts';
 import { EntryBackend } from '../entry-backend.ts';
 import { MembershipStore } from '../membership-store.ts';
@@ -65,6 +67,38 @@ class ManualClock implements Clock {
   }
 }
 
+/** Leases without keys: some that are always there at first, and what rows of the lease bucket say of them and others. */
+export class TestLeases implements LeaseTable {
+  readonly #first: ReadonlySet<LeaseId>;
+  readonly #backend: Backend;
+
+  constructor(ids: readonly LeaseId[] = [], backend: Backend = new TestBackend()) {
+    this.#first = new Set(ids);
+    this.#backend = backend;
+  }
+
+  has(lease: LeaseId): boolean {
+    const row = this.#backend.get(buckets.lease, `${lease}`);
+    return row === undefined ? this.#first.has(lease) : row.length > 0;
+  }
+
+  grant(lease: LeaseId): void {
+    if (this.has(lease)) throw new KvError('leaseExist');
+    this.#backend.put(buckets.lease, `${lease}`, Buffer.from([1]));
+  }
+
+  keysOf(lease: LeaseId): Key[] {
+    if (!this.has(lease)) throw new KvError('leaseNotFound');
+    return [];
+  }
+
+  revoke(lease: LeaseId): void {
+    this.#backend.put(buckets.lease, `${lease}`, Buffer.alloc(0));
+  }
+
+  checkpoint(): void {}
+}
+
 /** The header prefix of a machine's answers: cluster 1, member 2, term 3. */
 export const testPrefix: ReturnType<typeof encodeHeaderPrefix> = encodeHeaderPrefix({
   clusterId: 1n,
@@ -100,7 +134,6 @@ export class Machine<Behind extends Backend = TestBackend> {
     options: MachineOptions<Behind>;
   }) {
     const { backend, entryBackend, store, clock, fatals, options } = parts;
-    const leases = new Set(options.leases);
     this.backend = backend;
     this.entryBackend = entryBackend;
     this.store = store;
@@ -114,7 +147,7 @@ export class Machine<Behind extends Backend = TestBackend> {
       store,
       alarms: this.alarms,
       members: this.members,
-      leases,
+      leases: new TestLeases(options.leases, entryBackend),
       crash: options.crash ?? noCrashPoints,
       hooks: {
         resolve: (id, result) => this.results.set(id, result),

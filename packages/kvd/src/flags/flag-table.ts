@@ -38,6 +38,7 @@ export interface FlagValues {
   readonly logLevel: LogLevel;
   readonly logFormat: 'json' | 'console';
   readonly logOutputs: readonly string[];
+  readonly leaseCheckpoint: boolean;
   readonly warningApplyDuration: number;
   readonly compactionBatchLimit: number;
   readonly compactionSleepInterval: number;
@@ -146,6 +147,11 @@ export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValu
     default: 'default',
     parse: parseOutputs,
   },
+  leaseCheckpoint: bool(
+    'Tuning',
+    true,
+    'Whether what is left of leases of more than five minutes outlives the leader that counts it.',
+  ),
   warningApplyDuration: duration('Tuning', '100ms', 'Applying entries for longer than this is logged as a warning.'),
   compactionBatchLimit: uint('Tuning', 1_000, 'Most revisions removed in one slice of a compaction.'),
   compactionSleepInterval: duration('Tuning', '10ms', 'Pause between two slices of a compaction.'),
@@ -155,6 +161,7 @@ export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValu
 /** Names of etcd 3.5 that still work, with a warning. */
 export const oldNames: Readonly<Record<string, keyof FlagValues>> = {
   'experimental-snapshot-catchup-entries': 'snapshotCatchupEntries',
+  'experimental-enable-lease-checkpoint': 'leaseCheckpoint',
   'experimental-warning-apply-duration': 'warningApplyDuration',
   'experimental-compaction-batch-limit': 'compactionBatchLimit',
   'experimental-compaction-sleep-interval': 'compactionSleepInterval',

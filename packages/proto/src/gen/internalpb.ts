@@ -13,6 +13,11 @@ export interface RequestHeader {
   authRevision: number;
   /** Member whose caller waits for the answer; other members apply without one. */
   proposer: bigint;
+  /**
+   * Not 0 in what only the leader of a term may decide, such as the end of a lease: that term. Refused by every member when the
+   * entry is of another term.
+   */
+  leaderTerm: number;
 }
 
 export const RequestHeader: Codec<RequestHeader> = {
@@ -22,6 +27,7 @@ export const RequestHeader: Codec<RequestHeader> = {
     { name: 'username', json: 'username', property: 'username', number: 2, kind: 'string', repeated: false },
     { name: 'auth_revision', json: 'authRevision', property: 'authRevision', number: 3, kind: 'uint64', repeated: false },
     { name: 'proposer', json: 'proposer', property: 'proposer', number: 4, kind: 'uint64', repeated: false, bigint: 'unsigned' },
+    { name: 'leader_term', json: 'leaderTerm', property: 'leaderTerm', number: 5, kind: 'uint64', repeated: false },
   ],
   create(init?: Partial<RequestHeader>): RequestHeader {
     return {
@@ -29,6 +35,7 @@ export const RequestHeader: Codec<RequestHeader> = {
       username: init?.username ?? '',
       authRevision: init?.authRevision ?? 0,
       proposer: init?.proposer ?? 0n,
+      leaderTerm: init?.leaderTerm ?? 0,
     };
   },
   size(m: RequestHeader): number {
@@ -37,6 +44,7 @@ export const RequestHeader: Codec<RequestHeader> = {
     if (m.username !== '') n += 1 + sizeString(m.username);
     if (m.authRevision !== 0) n += 1 + sizeInt64(m.authRevision);
     if (m.proposer !== 0n) n += 1 + sizeBigint(m.proposer);
+    if (m.leaderTerm !== 0) n += 1 + sizeInt64(m.leaderTerm);
     return n;
   },
   write(m: RequestHeader, w: Writer): void {
@@ -55,6 +63,10 @@ export const RequestHeader: Codec<RequestHeader> = {
     if (m.proposer !== 0n) {
       w.byte(32);
       w.bigint(m.proposer);
+    }
+    if (m.leaderTerm !== 0) {
+      w.byte(40);
+      w.int64(m.leaderTerm);
     }
   },
   encode(m: RequestHeader): Buffer {
@@ -78,6 +90,9 @@ export const RequestHeader: Codec<RequestHeader> = {
           break;
         case 32:
           m.proposer = r.biguint();
+          break;
+        case 40:
+          m.leaderTerm = r.uint64();
           break;
         default:
           r.skip(tag);
@@ -733,5 +748,79 @@ export const InternalRaftRequest: Codec<InternalRaftRequest> = {
   },
   decode(bytes: Buffer): InternalRaftRequest {
     return InternalRaftRequest.read(new Reader(bytes), bytes.length);
+  },
+};
+
+/** A row of the bucket lease; etcd's leasepb.Lease. Times in seconds. */
+export interface LeaseRecord {
+  id: bigint;
+  ttl: number;
+  /** What a checkpoint said is left; 0 before the first one and after a renewal. */
+  remainingTTL: number;
+}
+
+export const LeaseRecord: Codec<LeaseRecord> = {
+  name: 'internalpb.LeaseRecord',
+  fields: [
+    { name: 'ID', json: 'ID', property: 'id', number: 1, kind: 'int64', repeated: false, bigint: 'unsigned' },
+    { name: 'TTL', json: 'TTL', property: 'ttl', number: 2, kind: 'int64', repeated: false },
+    { name: 'remaining_TTL', json: 'remainingTTL', property: 'remainingTTL', number: 3, kind: 'int64', repeated: false },
+  ],
+  create(init?: Partial<LeaseRecord>): LeaseRecord {
+    return {
+      id: init?.id ?? 0n,
+      ttl: init?.ttl ?? 0,
+      remainingTTL: init?.remainingTTL ?? 0,
+    };
+  },
+  size(m: LeaseRecord): number {
+    let n = 0;
+    if (m.id !== 0n) n += 1 + sizeBigint(m.id);
+    if (m.ttl !== 0) n += 1 + sizeInt64(m.ttl);
+    if (m.remainingTTL !== 0) n += 1 + sizeInt64(m.remainingTTL);
+    return n;
+  },
+  write(m: LeaseRecord, w: Writer): void {
+    if (m.id !== 0n) {
+      w.byte(8);
+      w.bigint(m.id);
+    }
+    if (m.ttl !== 0) {
+      w.byte(16);
+      w.int64(m.ttl);
+    }
+    if (m.remainingTTL !== 0) {
+      w.byte(24);
+      w.int64(m.remainingTTL);
+    }
+  },
+  encode(m: LeaseRecord): Buffer {
+    const w = new Writer(LeaseRecord.size(m));
+    LeaseRecord.write(m, w);
+    return w.finish();
+  },
+  read(r: Reader, end: number, into?: LeaseRecord): LeaseRecord {
+    const m = into ?? LeaseRecord.create();
+    while (r.pos < end) {
+      const tag = r.tag();
+      switch (tag) {
+        case 8:
+          m.id = r.biguint();
+          break;
+        case 16:
+          m.ttl = r.int64();
+          break;
+        case 24:
+          m.remainingTTL = r.int64();
+          break;
+        default:
+          r.skip(tag);
+      }
+    }
+    r.checkEnd(end);
+    return m;
+  },
+  decode(bytes: Buffer): LeaseRecord {
+    return LeaseRecord.read(new Reader(bytes), bytes.length);
   },
 };

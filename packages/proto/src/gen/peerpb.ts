@@ -526,3 +526,188 @@ export const InfoResponse: Codec<InfoResponse> = {
     return InfoResponse.read(new Reader(bytes), bytes.length);
   },
 };
+
+/** Asked of the leader, who alone knows how long leases have left. */
+export interface LeaseAsk {
+  hello: Hello | undefined;
+  id: bigint;
+  /** Renew it first. */
+  renew: boolean;
+  /** Name the keys attached to it. */
+  keys: boolean;
+}
+
+export const LeaseAsk: Codec<LeaseAsk> = {
+  name: 'peerpb.LeaseAsk',
+  fields: [
+    { name: 'hello', json: 'hello', property: 'hello', number: 1, kind: 'message', repeated: false, message: () => Hello },
+    { name: 'ID', json: 'ID', property: 'id', number: 2, kind: 'int64', repeated: false, bigint: 'unsigned' },
+    { name: 'renew', json: 'renew', property: 'renew', number: 3, kind: 'bool', repeated: false },
+    { name: 'keys', json: 'keys', property: 'keys', number: 4, kind: 'bool', repeated: false },
+  ],
+  create(init?: Partial<LeaseAsk>): LeaseAsk {
+    return {
+      hello: init?.hello,
+      id: init?.id ?? 0n,
+      renew: init?.renew ?? false,
+      keys: init?.keys ?? false,
+    };
+  },
+  size(m: LeaseAsk): number {
+    let n = 0;
+    if (m.hello !== undefined) n += 1 + sizeDelimited(Hello.size(m.hello));
+    if (m.id !== 0n) n += 1 + sizeBigint(m.id);
+    if (m.renew) n += 2;
+    if (m.keys) n += 2;
+    return n;
+  },
+  write(m: LeaseAsk, w: Writer): void {
+    if (m.hello !== undefined) {
+      w.byte(10);
+      w.uint32(Hello.size(m.hello));
+      Hello.write(m.hello, w);
+    }
+    if (m.id !== 0n) {
+      w.byte(16);
+      w.bigint(m.id);
+    }
+    if (m.renew) {
+      w.byte(24);
+      w.byte(m.renew ? 1 : 0);
+    }
+    if (m.keys) {
+      w.byte(32);
+      w.byte(m.keys ? 1 : 0);
+    }
+  },
+  encode(m: LeaseAsk): Buffer {
+    const w = new Writer(LeaseAsk.size(m));
+    LeaseAsk.write(m, w);
+    return w.finish();
+  },
+  read(r: Reader, end: number, into?: LeaseAsk): LeaseAsk {
+    const m = into ?? LeaseAsk.create();
+    while (r.pos < end) {
+      const tag = r.tag();
+      switch (tag) {
+        case 10:
+          m.hello = Hello.read(r, r.enter(), m.hello);
+          r.leave();
+          break;
+        case 16:
+          m.id = r.biguint();
+          break;
+        case 24:
+          m.renew = r.bool();
+          break;
+        case 32:
+          m.keys = r.bool();
+          break;
+        default:
+          r.skip(tag);
+      }
+    }
+    r.checkEnd(end);
+    return m;
+  },
+  decode(bytes: Buffer): LeaseAsk {
+    return LeaseAsk.read(new Reader(bytes), bytes.length);
+  },
+};
+
+export interface LeaseAnswer {
+  /** The member asked does not lead: ask another. */
+  notLeader: boolean;
+  /** False: there is no such lease. */
+  found: boolean;
+  /** Seconds left. */
+  ttl: number;
+  grantedTTL: number;
+  keys: Buffer[];
+}
+
+export const LeaseAnswer: Codec<LeaseAnswer> = {
+  name: 'peerpb.LeaseAnswer',
+  fields: [
+    { name: 'not_leader', json: 'notLeader', property: 'notLeader', number: 1, kind: 'bool', repeated: false },
+    { name: 'found', json: 'found', property: 'found', number: 2, kind: 'bool', repeated: false },
+    { name: 'TTL', json: 'TTL', property: 'ttl', number: 3, kind: 'int64', repeated: false },
+    { name: 'granted_TTL', json: 'grantedTTL', property: 'grantedTTL', number: 4, kind: 'int64', repeated: false },
+    { name: 'keys', json: 'keys', property: 'keys', number: 5, kind: 'bytes', repeated: true },
+  ],
+  create(init?: Partial<LeaseAnswer>): LeaseAnswer {
+    return {
+      notLeader: init?.notLeader ?? false,
+      found: init?.found ?? false,
+      ttl: init?.ttl ?? 0,
+      grantedTTL: init?.grantedTTL ?? 0,
+      keys: init?.keys ?? [],
+    };
+  },
+  size(m: LeaseAnswer): number {
+    let n = 0;
+    if (m.notLeader) n += 2;
+    if (m.found) n += 2;
+    if (m.ttl !== 0) n += 1 + sizeInt64(m.ttl);
+    if (m.grantedTTL !== 0) n += 1 + sizeInt64(m.grantedTTL);
+    for (const x of m.keys) n += 1 + sizeDelimited(x.length);
+    return n;
+  },
+  write(m: LeaseAnswer, w: Writer): void {
+    if (m.notLeader) {
+      w.byte(8);
+      w.byte(m.notLeader ? 1 : 0);
+    }
+    if (m.found) {
+      w.byte(16);
+      w.byte(m.found ? 1 : 0);
+    }
+    if (m.ttl !== 0) {
+      w.byte(24);
+      w.int64(m.ttl);
+    }
+    if (m.grantedTTL !== 0) {
+      w.byte(32);
+      w.int64(m.grantedTTL);
+    }
+    for (const x of m.keys) {
+      w.byte(42);
+      w.bytes(x);
+    }
+  },
+  encode(m: LeaseAnswer): Buffer {
+    const w = new Writer(LeaseAnswer.size(m));
+    LeaseAnswer.write(m, w);
+    return w.finish();
+  },
+  read(r: Reader, end: number, into?: LeaseAnswer): LeaseAnswer {
+    const m = into ?? LeaseAnswer.create();
+    while (r.pos < end) {
+      const tag = r.tag();
+      switch (tag) {
+        case 8:
+          m.notLeader = r.bool();
+          break;
+        case 16:
+          m.found = r.bool();
+          break;
+        case 24:
+          m.ttl = r.int64();
+          break;
+        case 32:
+          m.grantedTTL = r.int64();
+          break;
+        case 42:
+          m.keys.push(r.bytes());
+          break;
+        default:
+          r.skip(tag);
+      }
+    }
+    r.checkEnd(end);
+    return m;
+  },
+  decode(bytes: Buffer): LeaseAnswer {
+    return LeaseAnswer.read(new Reader(bytes), bytes.length);
+  },
+};

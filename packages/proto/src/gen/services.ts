@@ -4,7 +4,7 @@ import { AlarmRequest, AlarmResponse, AuthDisableRequest, AuthDisableResponse, A
 import { LockRequest, LockResponse, UnlockRequest, UnlockResponse } from './v3lockpb.ts';
 import { CampaignRequest, CampaignResponse, LeaderRequest, LeaderResponse, ProclaimRequest, ProclaimResponse, ResignRequest, ResignResponse } from './v3electionpb.ts';
 import { HealthCheckRequest, HealthCheckResponse } from './health.ts';
-import { Batch, InfoRequest, InfoResponse, SnapshotChunk, SnapshotReceipt } from './peerpb.ts';
+import { Batch, InfoRequest, InfoResponse, LeaseAnswer, LeaseAsk, SnapshotChunk, SnapshotReceipt } from './peerpb.ts';
 import type { MethodInfo } from '../services.ts';
 
 /** `etcdserverpb.KV`. */
@@ -572,6 +572,7 @@ export const peerService: {
     readonly raft: MethodInfo<Batch, Batch, true, true>;
     readonly snapshot: MethodInfo<SnapshotChunk, SnapshotReceipt, true, false>;
     readonly info: MethodInfo<InfoRequest, InfoResponse, false, false>;
+    readonly lease: MethodInfo<LeaseAsk, LeaseAnswer, false, false>;
   };
 } = {
   name: 'peerpb.Peer',
@@ -599,6 +600,14 @@ export const peerService: {
       responseStream: false,
       request: InfoRequest,
       response: InfoResponse,
+    },
+    lease: {
+      name: 'Lease',
+      path: '/peerpb.Peer/Lease',
+      requestStream: false,
+      responseStream: false,
+      request: LeaseAsk,
+      response: LeaseAnswer,
     },
   },
 };

@@ -20,14 +20,23 @@ import {
   Hello,
   InfoRequest,
   InfoResponse,
+  LeaseAnswer,
+  LeaseAsk,
   type Message,
   PeerMember,
   SnapshotChunk,
   SnapshotReceipt,
 } from '@quorate/proto';
 import { StartError } from '../bootstrap.ts';
-import type { PeerAddress, PeerHandler, PeerIdentity, PeerTransport, SnapshotChunks } from '../peer-transport.ts';
-import { PeerLink, raftPath, snapshotPath, targetOf } from './peer-link.ts';
+import type {
+  LeaseQuestion,
+  PeerAddress,
+  PeerHandler,
+  PeerIdentity,
+  PeerTransport,
+  SnapshotChunks,
+} from '../peer-transport.ts';
+import { leasePath, PeerLink, raftPath, snapshotPath, targetOf } from './peer-link.ts';
 
 export interface GrpcPeerTransportOptions {
   /** `--listen-peer-urls` */
@@ -65,12 +74,15 @@ export class GrpcPeerTransport implements PeerTransport {
       {
         raft: streamMethod(raftPath, Batch, Batch, true),
         snapshot: streamMethod(snapshotPath, SnapshotChunk, SnapshotReceipt, false),
+        lease: { ...streamMethod(leasePath, LeaseAsk, LeaseAnswer, false), requestStream: false },
         info: { ...streamMethod(infoPath, InfoRequest, InfoResponse, false), requestStream: false },
       },
       {
         raft: (call: ServerDuplexStream<Batch, Batch>) => this.#acceptRaft(call),
         snapshot: (call: ServerReadableStream<SnapshotChunk, SnapshotReceipt>, reply: sendUnaryData<SnapshotReceipt>) =>
           this.#acceptSnapshot(call, reply),
+        lease: (call: ServerUnaryCall<LeaseAsk, LeaseAnswer>, reply: sendUnaryData<LeaseAnswer>) =>
+          this.#answerLease(call, reply),
         info: (call: ServerUnaryCall<InfoRequest, InfoResponse>, reply: sendUnaryData<InfoResponse>) =>
           this.#answerInfo(call, reply),
       },
@@ -110,6 +122,12 @@ export class GrpcPeerTransport implements PeerTransport {
     const link = this.#links.get(message.to);
     if (link === undefined) throw new Error(`no connection to ${formatId(message.to)}`);
     await link.sendSnapshot(message, chunks);
+  }
+
+  async askLease(to: MemberId, ask: LeaseQuestion, timeoutMs: number): Promise<LeaseAnswer> {
+    const link = this.#links.get(to);
+    if (link === undefined) throw new Error(`no connection to ${formatId(to)}`);
+    return link.askLease(ask, timeoutMs);
   }
 
   connectedSinceMs(peer: MemberId): number | undefined {
@@ -191,6 +209,20 @@ export class GrpcPeerTransport implements PeerTransport {
     const counted = { bytes: 0 };
     await this.#handler!.receiveSnapshot(message, dataOf(chunks, counted));
     return SnapshotReceipt.create(counted);
+  }
+
+  #answerLease(call: ServerUnaryCall<LeaseAsk, LeaseAnswer>, reply: sendUnaryData<LeaseAnswer>): void {
+    const { hello } = call.request;
+    const refusal =
+      hello === undefined ? failure(status.INVALID_ARGUMENT, 'question without a hello') : this.#refusal(hello);
+    if (refusal !== undefined) {
+      reply(refusal);
+      return;
+    }
+    this.#handler!.lease(call.request).then(
+      (answer) => reply(null, answer),
+      (error: unknown) => reply(failure(status.UNAVAILABLE, error instanceof Error ? error.message : String(error))),
+    );
   }
 
   #answerInfo(call: ServerUnaryCall<InfoRequest, InfoResponse>, reply: sendUnaryData<InfoResponse>): void {

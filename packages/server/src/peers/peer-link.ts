@@ -14,8 +14,8 @@ import {
 } from '@grpc/grpc-js';
 import type { Clock, Counter, Logger, MemberId, Meter, Timer } from '@quorate/base';
 import { formatId } from '@quorate/base';
-import { Batch, type Hello, type Message, SnapshotChunk, SnapshotReceipt } from '@quorate/proto';
-import type { SnapshotChunks } from '../peer-transport.ts';
+import { Batch, type Hello, LeaseAnswer, LeaseAsk, type Message, SnapshotChunk, SnapshotReceipt } from '@quorate/proto';
+import type { LeaseQuestion, SnapshotChunks } from '../peer-transport.ts';
 
 export interface PeerLinkOptions {
   readonly peer: MemberId;
@@ -48,6 +48,7 @@ const channelOptions = {
 
 export const raftPath = '/peerpb.Peer/Raft';
 export const snapshotPath = '/peerpb.Peer/Snapshot';
+export const leasePath = '/peerpb.Peer/Lease';
 
 type Stream =
   | { readonly at: 'closed' }
@@ -105,6 +106,20 @@ export class PeerLink {
     const bytes = Batch.encode({ hello: undefined, messages });
     this.#sentBytes.add(bytes.length);
     stream.call.write(bytes);
+  }
+
+  askLease(ask: LeaseQuestion, timeoutMs: number): Promise<LeaseAnswer> {
+    return new Promise((resolve, reject) => {
+      this.#client.makeUnaryRequest(
+        leasePath,
+        (bytes: Buffer) => bytes,
+        (bytes: Buffer) => LeaseAnswer.decode(bytes),
+        LeaseAsk.encode(LeaseAsk.create({ ...ask, hello: this.#options.hello() })),
+        new Metadata(),
+        { deadline: new Date(this.#options.clock.wallMs() + timeoutMs) },
+        (error: ServiceError | null, answer?: LeaseAnswer) => (error === null ? resolve(answer!) : reject(error)),
+      );
+    });
   }
 
   async sendSnapshot(message: Message, chunks: SnapshotChunks): Promise<void> {
