@@ -36,6 +36,8 @@ export interface LogConfig {
 
 /** Longest election time-out, as in etcd. */
 const electionMsMax = 50_000;
+/** Shortest interval of progress notifications, as in etcd. */
+const watchProgressMsMin = 100;
 /** A segment must have room for its own header, a few groups and its seal. */
 const walSegmentBytesMin = 64 * 1024;
 
@@ -98,6 +100,7 @@ function memberConfigOf(values: FlagValues): MemberConfig {
     backendBatchLimit: values.backendBatchLimit || memberDefaults.backendBatchLimit,
     compactionBatchLimit: values.compactionBatchLimit || memberDefaults.compactionBatchLimit,
     compactionSleepMs: values.compactionSleepInterval || memberDefaults.compactionSleepMs,
+    watchProgressIntervalMs: values.watchProgressNotifyInterval || memberDefaults.watchProgressIntervalMs,
     walSegmentBytes: values.walSegmentBytes,
   };
 }
@@ -146,6 +149,12 @@ function checkTimes(values: FlagValues): void {
     'warning-apply-duration': values.warningApplyDuration,
     'compaction-sleep-interval': values.compactionSleepInterval,
   };
+  const progressMs = values.watchProgressNotifyInterval;
+  if (progressMs !== 0 && progressMs < watchProgressMsMin) {
+    throw new ConfigError(
+      `--watch-progress-notify-interval must be at least ${watchProgressMsMin}ms (set to ${progressMs}ms)`,
+    );
+  }
   for (const [flag, ms] of Object.entries(durations)) {
     if (ms < 0) throw new ConfigError(`--${flag} must not be negative (set to ${ms}ms)`);
   }

@@ -88,7 +88,10 @@ export class Daemon {
     const member = await this.#booting?.catch(() => undefined);
     for (const undo of this.#watches.splice(0).reverse()) undo();
     const portsClosed = [...this.#clientPorts, ...this.#metricsPorts].map((port) => port.close(drainLimitMs));
-    const drained = (await this.#transport?.drain(drainLimitMs)) ?? true;
+    const draining = this.#transport?.drain(drainLimitMs);
+    // Watches would not end by themselves; their clients go on at another member.
+    member?.watch.stop();
+    const drained = (await draining) ?? true;
     if (!drained) logger.info('ending streams that are still open');
     await member?.stop();
     this.#transport?.close();

@@ -8,9 +8,12 @@ export {
   type HashResult,
   type LeaseBook,
   noLeases,
+  type PastChanges,
   type RangeOptions,
   type RangeResult,
   type ReadTxn,
   type StoreOptions,
   type WriteTxn,
 } from './types.ts';
+export { WatchHub, type WatchHubOptions } from './watch-hub.ts';
+export type { WatchBatch, Watcher, WatchOptions, WatchRefusal, WatchSink, WatchStream } from './watch-stream.ts';

@@ -115,12 +115,12 @@ export class RowStore {
   }
 
   /**
-   * All rows in order of their revisions, up to and without main revision `end`, verified, a chunk at a time. Rows
-   * may be added and removed between chunks.
+   * All rows in order of their revisions, from main revision `start` up to and without `end`, verified, a chunk at a
+   * time. Rows may be added and removed between chunks.
    */
-  *scan(end: number, limits: ScanLimits): Generator<StoredRow[]> {
+  *scan(end: number, limits: ScanLimits, start = 0): Generator<StoredRow[]> {
     const to = end > Number.MAX_SAFE_INTEGER ? undefined : rowKey(end, 0, false);
-    let from: Key = '';
+    let from: Key = start === 0 ? '' : rowKey(start, 0, false);
     let limit = Math.min(limits.rowsMax, 256);
     for (;;) {
       const rows = this.#backend.range(buckets.key, { from, to, limit });

@@ -6,21 +6,24 @@
  * at a time, from write() to its end(), with no await in between.
  */
 import { type Backend, buckets } from '@quorate/backend';
-import { invariant } from '@quorate/base';
+import { invariant, type Key } from '@quorate/base';
 import { KvError } from '@quorate/proto';
+import { readChanges } from './changes.ts';
 import { Compactor, compactionMarks } from './compaction.ts';
 import { hashHistory } from './hash.ts';
+import { none } from './key-index.ts';
 import { StoreMetrics } from './metrics.ts';
 import { type StoreParts, StoreReadTxn } from './read-txn.ts';
 import { restoreIndex } from './restore.ts';
 import { decodeMark, encodeMark } from './revision.ts';
-import { RowStore } from './row-store.ts';
+import { RowStore, type ScanLimits } from './row-store.ts';
 import { TreeIndex } from './tree-index.ts';
 import type {
   ChangeListener,
   Compaction,
   CompactionOptions,
   HashResult,
+  PastChanges,
   ReadTxn,
   StoreOptions,
   WriteTxn,
@@ -152,6 +155,26 @@ export class Store {
   onChanges(listener: ChangeListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Changes of whole revisions from `from` on, about as many as `limits` allows, in order. `from` must not be below
+   * the compact revision; beyond the current one there is nothing.
+   */
+  changesFrom(from: number, limits: ScanLimits): PastChanges {
+    this.#checkOpen();
+    const { compactRevision, currentRevision } = this;
+    invariant(from >= compactRevision, 'history asked for that is compacted', { from, compactRevision });
+    return readChanges(this.#parts.rows, { from, through: currentRevision }, limits);
+  }
+
+  /** The record of `key` as it was at `revision`; undefined when it did not exist or compaction has passed that. */
+  recordAt(key: Key, revision: number): Buffer | undefined {
+    this.#checkOpen();
+    if (revision < this.compactRevision) return undefined;
+    const { index, rows } = this.#parts;
+    const id = index.find(key, revision);
+    return id === none ? undefined : rows.read(index.versions.main(id), index.versions.sub(id));
   }
 
   /** Every key in the index with its versions, as text: for tests and for looking into a store. */

@@ -92,6 +92,13 @@ export interface Change {
   readonly sub: number;
 }
 
+/** A stretch of history: all changes of whole revisions. */
+export interface PastChanges {
+  readonly changes: readonly Change[];
+  /** The last revision covered, whether it has a change here or not. */
+  readonly through: number;
+}
+
 /** Called synchronously at the end of each transaction that changed something; must not write to the store. */
 export type ChangeListener = (revision: number, changes: readonly Change[]) => void;
 

@@ -47,6 +47,8 @@ export interface MemberConfig {
   readonly compactionSleepMs: number;
   /** `--lease-checkpoint`: whether what is left of long leases outlives the leader that counts it. */
   readonly leaseCheckpoint: boolean;
+  /** `--watch-progress-notify-interval` in milliseconds: how often idle watches that asked for it are told how far they are. */
+  readonly watchProgressIntervalMs: number;
   /** `--warning-apply-duration` in milliseconds: an apply step that takes longer is logged. */
   readonly warningApplyMs: number;
   /** Size of a WAL segment in bytes. */
@@ -71,6 +73,7 @@ export const memberDefaults: Omit<MemberConfig, 'name' | 'initialCluster' | 'adv
   compactionBatchLimit: 1_000,
   compactionSleepMs: 10,
   leaseCheckpoint: true,
+  watchProgressIntervalMs: 600_000,
   warningApplyMs: 100,
   walSegmentBytes: segmentSizeDefault,
 };

@@ -4,6 +4,7 @@
 import type { ApplyResult } from '@quorate/apply';
 import type { Backend } from '@quorate/backend';
 import { formatId, invariant, type MemberId, noMember } from '@quorate/base';
+import { WatchHub } from '@quorate/mvcc';
 import { ConfState, type Entry, type InternalRaftRequest, KvError, type Message } from '@quorate/proto';
 import { MemoryStorage, RawNode } from '@quorate/raft';
 import type { Booted } from './bootstrap.ts';
@@ -40,6 +41,8 @@ export class MemberCore {
   readonly proposals: Proposals;
   readonly reads: ReadIndex;
   readonly leases: LeaseKeeper;
+  /** Watchers of the state; they outlive its replacement by a snapshot. */
+  readonly watches: WatchHub;
   readonly #booted: Booted;
   readonly #storage: MemoryStorage;
   readonly #rawNode: RawNode;
@@ -67,6 +70,7 @@ export class MemberCore {
     const pause = (): Promise<void> => new Promise((resolve) => clock.soon(resolve));
     this.#snapshotter = new Snapshotter({ backends, clusterId, checksum, crash, logger, pause });
     const onFatal = (error: unknown): void => this.#fatal(error);
+    this.watches = new WatchHub({ clock, meter: runtime.meter, onFatal });
     const { wal } = booted;
     this.#compactor = new LogCompactor({ config, crash, logger, wal, storage: this.#storage, onFatal });
     this.#node = this.#buildNode();
@@ -77,6 +81,7 @@ export class MemberCore {
   async run(): Promise<void> {
     const { peers, logger } = this.runtime;
     this.#state = await this.#openState(this.#booted.backend);
+    this.watches.attach(this.#state.store);
     await peers.start(this.#booted.identity, this.#peerHandler());
     this.#connectPeers();
     if (this.config.initialElectionTickAdvance) this.#advanceTicks();
@@ -97,6 +102,7 @@ export class MemberCore {
     await this.#node.stop();
     const state = this.#state;
     this.#state = undefined;
+    this.watches.detach();
     await state?.close();
     await this.#booted.wal.close();
   }
@@ -382,6 +388,7 @@ export class MemberCore {
     this.runtime.crash.hit('snapshotAfterWalRecord');
     const old = this.state;
     this.#state = undefined;
+    this.watches.detach();
     await old.close();
     await this.#snapshotter.swap(index);
     this.#state = await this.#openState(await this.runtime.backends.open(storeName));
@@ -389,6 +396,7 @@ export class MemberCore {
       applied: this.appliedIndex,
       index,
     });
+    this.watches.attach(this.#state.store);
     this.#storage.applySnapshot({ data: Buffer.alloc(0), metadata });
     this.#compactor.restartedAt(index);
     this.runtime.crash.hit('snapshotBeforeRelease');

@@ -22,12 +22,14 @@ import type { Runtime } from './runtime.ts';
 import { SpaceGate } from './space-gate.ts';
 import { SpaceWatch } from './space-watch.ts';
 import type { StateMachine } from './state-machine.ts';
+import { WatchServer } from './watch-server.ts';
 
 export class Member {
   readonly identity: PeerIdentity;
   readonly config: MemberConfig;
   readonly kv: KvServer;
   readonly leases: LeaseServer;
+  readonly watch: WatchServer;
   readonly cluster: ClusterServer;
   readonly maintenance: MaintenanceServer;
   readonly #core: MemberCore;
@@ -69,6 +71,14 @@ export class Member {
       state,
       electionMs,
       timeoutMs: requestTimeoutMs(config),
+    });
+    this.watch = new WatchServer({
+      clock,
+      random,
+      headers,
+      hub: core.watches,
+      maxRequestBytes: config.maxRequestBytes,
+      progressIntervalMs: config.watchProgressIntervalMs,
     });
     this.cluster = new ClusterServer({ headers, reads, state });
     this.maintenance = new MaintenanceServer({
@@ -144,6 +154,7 @@ export class Member {
    * again as soon as this resolves.
    */
   stop(): Promise<void> {
+    this.watch.stop();
     return this.#core.stop();
   }
 }

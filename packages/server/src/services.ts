@@ -26,6 +26,7 @@ export function memberServices(member: Member): ServiceMethod[] {
       leaseTimeToLive: (request, _call, reply) => answer(reply, () => member.leases.timeToLive(request)),
       leaseLeases: (_request, _call, reply) => answer(reply, async () => member.leases.leases()),
     }),
+    ...serviceHandlers(services.watch, { watch: member.watch.watch }),
     ...serviceHandlers(services.cluster, {
       memberList: (request, _call, reply) => member.cluster.memberList(request, reply),
     }),

@@ -42,6 +42,7 @@ export interface FlagValues {
   readonly warningApplyDuration: number;
   readonly compactionBatchLimit: number;
   readonly compactionSleepInterval: number;
+  readonly watchProgressNotifyInterval: number;
   readonly walSegmentBytes: number;
   readonly rpcTransport: 'h2' | 'grpc-js';
 }
@@ -155,6 +156,11 @@ export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValu
   warningApplyDuration: duration('Tuning', '100ms', 'Applying entries for longer than this is logged as a warning.'),
   compactionBatchLimit: uint('Tuning', 1_000, 'Most revisions removed in one slice of a compaction.'),
   compactionSleepInterval: duration('Tuning', '10ms', 'Pause between two slices of a compaction.'),
+  watchProgressNotifyInterval: duration(
+    'Tuning',
+    '10m',
+    'How often idle watches that asked for it are told how far they are.',
+  ),
   walSegmentBytes: uint('Tuning', 16_777_216, 'Size of a segment of the write-ahead log, filled with zeros when made.'),
 };
 
@@ -165,6 +171,7 @@ export const oldNames: Readonly<Record<string, keyof FlagValues>> = {
   'experimental-warning-apply-duration': 'warningApplyDuration',
   'experimental-compaction-batch-limit': 'compactionBatchLimit',
   'experimental-compaction-sleep-interval': 'compactionSleepInterval',
+  'experimental-watch-progress-notify-interval': 'watchProgressNotifyInterval',
 };
 
 /** `data-dir` of `dataDir`. */
