@@ -110,10 +110,7 @@ class WatchSession implements WatchSink {
     this.#watches = options.hub.open(this);
     this.#ticker = new ProgressTicker({ clock, random, intervalMs: progressIntervalMs, tick: () => this.#tick() });
     requests.onMessage((request) => this.#receive(request));
-    requests.onEnd(() => {
-      this.#close();
-      stream.end();
-    });
+    // A client that closes its side goes on to be given events, as etcd does it: nothing is to be done on onEnd.
     call.onCancel(() => this.#close());
     stream.onDrain(() => {
       if (this.#over) return;
