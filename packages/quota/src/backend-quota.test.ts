@@ -61,7 +61,7 @@ describe('costs', () => {
     const { tree } = fc.letrec<{ tree: Tree }>((tie) => ({
       tree: fc.oneof(
         { maxDepth: 8 },
-        fc.record({ puts, yes: fc.constant([]), no }),
+        fc.record({ puts, yes: fc.constant<Tree[]>([]), no }),
         fc.record({ puts, yes: fc.array(tie('tree'), { maxLength: 2 }), no }),
       ),
     }));
