@@ -11,6 +11,8 @@ import { expect, test } from 'vitest';
 
 const runs = Number(process.env['QUORATE_CRASH_RUNS'] ?? 1_000);
 
+const segmentSizeBytes = 4096;
+
 /** Points a member alone can pass; the others belong to followers and received snapshots. */
 const points = crashPointNames.filter((name) => !name.startsWith('snapshot') && name !== 'raftBeforeSendLeader');
 
@@ -31,6 +33,7 @@ async function logOf(cluster: SimCluster): Promise<WalRecovery> {
       logger: silentLogger,
       meter: silentMeter,
       crash: noCrashPoints,
+      segmentSizeBytes,
     },
     { committedAtLeast: 0 },
   );
@@ -55,7 +58,7 @@ test(`${runs} runs: after a crash the store equals the replay of the log up to i
             backendBatchIntervalMs: 20,
             backendBatchLimit: 8,
             compactionBatchLimit: 2,
-            walSegmentBytes: 4096,
+            walSegmentBytes: segmentSizeBytes,
           },
         });
         const member = cluster.members[0]!;

@@ -64,3 +64,32 @@ test('the same random sequence crashes the same way', async () => {
   };
   expect(await afterCrash(7, prepare)).toEqual(await afterCrash(7, prepare));
 });
+
+test('what a truncation cut off does not come back when the file grows again', async () => {
+  for (const seed of seeds) {
+    const contents = await afterCrash(seed, async (disk) => {
+      const file = await disk.create('a');
+      await file.write(0, Buffer.alloc(2048, 'o'));
+      await file.sync();
+      await disk.syncDirectory('');
+      await file.truncate(100);
+      await file.truncate(2048);
+      expect(await file.read(0, 4096)).toEqual(Buffer.concat([Buffer.alloc(100, 'o'), Buffer.alloc(1948)]));
+      await file.sync();
+    });
+    expect(contents.get('a')).toEqual(Buffer.concat([Buffer.alloc(100, 'o'), Buffer.alloc(1948)]));
+  }
+});
+
+test('a file grown piece by piece holds the pieces and zeros between them', async () => {
+  const disk = new MemoryDisk();
+  const file = await disk.create('a');
+  const expected = Buffer.alloc(5_010);
+  for (let at = 0; at < 5_000; at += 50) {
+    await file.write(at, Buffer.from([1, 2, 3, at % 251]));
+    expected.set([1, 2, 3, at % 251], at);
+  }
+  await file.write(5_000, Buffer.alloc(10));
+  expect(disk.contents().get('a')).toEqual(expected);
+  expect(await file.size()).toBe(5_010);
+});

@@ -11,10 +11,49 @@ import type { Random } from './random.ts';
 /** Smallest unit a disk writes whole. */
 const sectorBytes = 512;
 
+/** Bytes that grow without being copied each time. */
+class Content {
+  #room: Buffer;
+  #sizeBytes: number;
+
+  constructor(bytes: Buffer = Buffer.alloc(0)) {
+    this.#room = bytes;
+    this.#sizeBytes = bytes.length;
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /** A view, good until the next change. */
+  view(start: number = 0, end: number = this.#sizeBytes): Buffer {
+    return this.#room.subarray(start, Math.min(end, this.#sizeBytes));
+  }
+
+  copy(): Buffer {
+    return Buffer.from(this.view());
+  }
+
+  /** What is new is zero. */
+  resize(sizeBytes: number): void {
+    if (sizeBytes > this.#room.length) {
+      const room = Buffer.alloc(Math.max(sizeBytes, 2 * this.#room.length));
+      this.view().copy(room);
+      this.#room = room;
+    }
+    this.#room.fill(0, sizeBytes, Math.max(sizeBytes, this.#sizeBytes));
+    this.#sizeBytes = sizeBytes;
+  }
+
+  set(position: number, bytes: Uint8Array): void {
+    this.#room.set(bytes, position);
+  }
+}
+
 /** A file's bytes apart from its names: what reads see and what the platter has. */
 interface Inode {
-  cached: Buffer;
-  durable: Buffer;
+  readonly cached: Content;
+  readonly durable: Content;
   /** Sectors written since the last sync, by index. */
   readonly dirty: Set<number>;
 }
@@ -34,7 +73,7 @@ export class MemoryDisk implements Disk {
 
   create(path: string): Promise<DiskFile> {
     if (this.#names.has(path)) return Promise.reject(new StorageError('wal', 'open', 'file exists', { path }));
-    const inode: Inode = { cached: Buffer.alloc(0), durable: Buffer.alloc(0), dirty: new Set() };
+    const inode: Inode = { cached: new Content(), durable: new Content(), dirty: new Set() };
     this.#names.set(path, inode);
     return Promise.resolve(new MemoryFile(path, inode, true));
   }
@@ -94,7 +133,7 @@ export class MemoryDisk implements Disk {
 
   /** Copies of all files as processes see them, by path: for comparing before and after. */
   contents(): Map<string, Buffer> {
-    return new Map([...this.#names].map(([path, inode]) => [path, Buffer.from(inode.cached)]));
+    return new Map([...this.#names].map(([path, inode]) => [path, inode.cached.copy()]));
   }
 
   #settleName(path: string): void {
@@ -118,15 +157,15 @@ class MemoryFile implements DiskFile {
 
   read(position: number, length: number): Promise<Buffer> {
     invariant(!this.#closed, 'read of a closed file', { path: this.path });
-    return Promise.resolve(Buffer.from(this.#inode.cached.subarray(position, position + length)));
+    return Promise.resolve(Buffer.from(this.#inode.cached.view(position, position + length)));
   }
 
   write(position: number, bytes: Uint8Array): Promise<void> {
     invariant(!this.#closed && this.#writable, 'write to a file not open for it', { path: this.path });
     const end = position + bytes.length;
-    if (end > this.#inode.cached.length) this.#resize(end);
-    this.#inode.cached.set(bytes, position);
-    for (let s = Math.floor(position / sectorBytes); s * sectorBytes < end; s++) this.#inode.dirty.add(s);
+    if (end > this.#inode.cached.sizeBytes) this.#resize(end);
+    this.#inode.cached.set(position, bytes);
+    this.#soil(position, end);
     return Promise.resolve();
   }
 
@@ -140,12 +179,12 @@ class MemoryFile implements DiskFile {
   }
 
   sync(): Promise<void> {
-    const { cached, dirty } = this.#inode;
-    const durable = Buffer.alloc(cached.length);
-    this.#inode.durable.copy(durable);
-    for (const sector of dirty)
-      cached.copy(durable, sector * sectorBytes, sector * sectorBytes, (sector + 1) * sectorBytes);
-    this.#inode.durable = durable;
+    const { cached, durable, dirty } = this.#inode;
+    durable.resize(cached.sizeBytes);
+    for (const sector of dirty) {
+      const start = sector * sectorBytes;
+      if (start < cached.sizeBytes) durable.set(start, cached.view(start, start + sectorBytes));
+    }
     dirty.clear();
     return Promise.resolve();
   }
@@ -156,7 +195,7 @@ class MemoryFile implements DiskFile {
   }
 
   size(): Promise<number> {
-    return Promise.resolve(this.#inode.cached.length);
+    return Promise.resolve(this.#inode.cached.sizeBytes);
   }
 
   close(): Promise<void> {
@@ -165,23 +204,29 @@ class MemoryFile implements DiskFile {
   }
 
   #resize(sizeBytes: number): void {
-    const resized = Buffer.alloc(sizeBytes);
-    this.#inode.cached.copy(resized);
-    this.#inode.cached = resized;
+    const { cached } = this.#inode;
+    // The zeros of a file that grew are content: what was there before it was cut must not come back.
+    this.#soil(cached.sizeBytes, sizeBytes);
+    cached.resize(sizeBytes);
+  }
+
+  /** The sectors of [start, end) are not on the platter yet. */
+  #soil(start: number, end: number): void {
+    for (let s = Math.floor(start / sectorBytes); s * sectorBytes < end; s++) this.#inode.dirty.add(s);
   }
 }
 
 /** The inode after a power failure: its size is the old or the new one, its unsynced sectors are. */
-function tornCopy(inode: Inode, random: Random): Inode {
-  const keepSize = inode.cached.length === inode.durable.length || random.below(2) === 0;
-  const content = Buffer.alloc(keepSize ? inode.cached.length : inode.durable.length);
-  inode.durable.copy(content);
-  for (const sector of [...inode.dirty].sort((a, b) => a - b)) {
+function tornCopy({ cached, durable, dirty }: Inode, random: Random): Inode {
+  const keepSize = cached.sizeBytes === durable.sizeBytes || random.below(2) === 0;
+  const content = Buffer.alloc(keepSize ? cached.sizeBytes : durable.sizeBytes);
+  durable.view().copy(content);
+  for (const sector of [...dirty].sort((a, b) => a - b)) {
     const from = sector * sectorBytes;
     if (from >= content.length) continue;
-    if (random.below(2) === 0) inode.cached.copy(content, from, from, from + sectorBytes);
+    if (random.below(2) === 0) cached.view(from, from + sectorBytes).copy(content, from);
   }
-  return { cached: content, durable: Buffer.from(content), dirty: new Set() };
+  return { cached: new Content(content), durable: new Content(Buffer.from(content)), dirty: new Set() };
 }
 
 function parentOf(path: string): string {
