@@ -60,7 +60,7 @@ describe('settings', () => {
       ...['--listen-metrics-urls', 'http://127.0.0.1:3', '--max-concurrent-streams', '21'],
       ...['--grpc-keepalive-min-time', '22s', '--grpc-keepalive-interval', '23s', '--grpc-keepalive-timeout', '24s'],
       ...['--initial-cluster-state', 'existing', '--wal-segment-bytes', '65537'],
-      ...['--rpc-transport', 'h2'],
+      ...['--rpc-transport', 'grpc-js'],
     );
     expect(member).toMatchObject({
       name: 'm',
@@ -95,7 +95,7 @@ describe('settings', () => {
       listenPeerUrls: [{ text: 'http://127.0.0.1:2', host: '127.0.0.1', port: 2 }],
       listenMetricsUrls: [{ text: 'http://127.0.0.1:3', host: '127.0.0.1', port: 3 }],
       maxConcurrentStreams: 21,
-      rpcTransport: 'h2',
+      rpcTransport: 'grpc-js',
       keepalive: { minTimeMs: 22_000, intervalMs: 23_000, timeoutMs: 24_000 },
       hasCallTimes: true,
     });

@@ -126,7 +126,7 @@ export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValu
   preVote: bool('Clustering', true, 'Whether to ask before an election, so that a returning member disturbs nobody.'),
   rpcTransport: choice(
     'Tuning',
-    ['grpc-js', 'h2'],
+    ['h2', 'grpc-js'],
     "How client calls are served: 'h2' reads HTTP/2 from the socket itself, 'grpc-js' goes through that library and is slower.",
   ),
   metrics: choice(
