@@ -4,12 +4,9 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { Readable } from 'node:stream';
-import { systemClock } from '@quorate/client';
-import { type Io, run } from 'kvctl';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type EtcdInstallation, EtcdProcess, installedEtcds } from '../support/etcd-process.ts';
+import { runKvctlHere } from '../support/kvctl.ts';
 import { kvctlProgram } from '../support/kvd-process.ts';
 import {
   alarmCases,
@@ -17,6 +14,7 @@ import {
   type CtlResult,
   clusterCases,
   ctlCases,
+  leaseCases,
   masked,
   maskedStatus,
   maskedStatusCell,
@@ -30,23 +28,6 @@ const peerUrl = 'http://127.0.0.1:2380';
 
 /** A port where nobody ever listens. */
 const deadEndpoint = '127.0.0.1:1';
-
-/** Runs kvctl in this process. */
-async function runKvctl({ args, stdin = '', env = {} }: CtlCase, target: string): Promise<CtlResult> {
-  const output = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
-  const io: Io = {
-    env: Object.fromEntries(Object.entries(env).map(([name, value]) => [`KVCTL_${name}`, value])),
-    stdin: Readable.from(stdin === '' ? [] : [Buffer.from(stdin, 'latin1')]),
-    stdout: { write: (bytes) => output.stdout.push(bytes) },
-    stderr: { write: (bytes) => output.stderr.push(bytes) },
-    clock: systemClock,
-    readFile: readFileSync,
-    columns: 100,
-    version: '0.0.0',
-  };
-  const code = await run(['--endpoints', target, ...args], io);
-  return { code, stdout: text(output.stdout), stderr: text(output.stderr) };
-}
 
 /** Runs a program with arguments of any bytes, which only a shell can pass on. */
 function runProgram(words: readonly string[], { stdin = '', env = {} }: CtlCase, prefix: string): Promise<CtlResult> {
@@ -159,9 +140,53 @@ function nameOf({ args, stdin, env, endpoints }: CtlCase): string {
   return `${variables}${words.join(' ')}${input}${endpoints === undefined ? '' : ` at ${endpoints}`}`;
 }
 
+/** The leases that one of two twins was asked for, whose ids are chance. */
+class Leases {
+  readonly #ids: bigint[] = [];
+
+  /** `$0` becomes the first one. */
+  filledIn(line: CtlCase): CtlCase {
+    const args = line.args.map((word) => {
+      const id = /^\$\d+$/.test(word) ? this.#ids[Number(word.slice(1))] : undefined;
+      return id === undefined ? word : id.toString(16);
+    });
+    return { ...line, args };
+  }
+
+  /** The result with ids and what is left of times replaced; notes a lease that this line was granted. */
+  leveled({ args }: CtlCase, result: CtlResult): CtlResult {
+    const id = args.includes('grant') ? grantedId(result.stdout) : undefined;
+    if (id !== undefined) this.#ids.push(id);
+    return { code: result.code, stdout: this.#text(result.stdout), stderr: this.#text(result.stderr) };
+  }
+
+  #text(text: string): string {
+    let out = text
+      .replace(/remaining\(\d+s\)/g, 'remaining(<left>)')
+      .replace(/("ttl":|"TTL" : )(?:59\d|600)\b/g, '$1<left>');
+    for (const [n, id] of this.#ids.entries()) {
+      out = out.replaceAll(id.toString(16).padStart(16, '0'), `<lease ${n}>`).replaceAll(String(id), `<lease ${n}>`);
+    }
+    // etcd lists keys in the order of a Go map.
+    const sorted = (list: string, by: string): string => list.split(by).sort().join(by);
+    return out
+      .replace(/(attached keys\(\[)(.*)\]/, (_, before: string, keys: string) => `${before}${sorted(keys, ' ')}]`)
+      .replace(/("keys":\[)(.*)\]/, (_, before: string, keys: string) => `${before}${sorted(keys, ',')}]`)
+      .replace(/(?:^"Key" : .*\n)+/m, (keys) => sorted(keys, '\n'));
+  }
+}
+
+function grantedId(stdout: string): bigint | undefined {
+  const found = /^lease ([0-9a-f]{16}) granted/.exec(stdout)?.[1];
+  const decimal = /"ID"(?:| ): ?(\d+)/.exec(stdout)?.[1];
+  return found !== undefined ? BigInt(`0x${found}`) : decimal !== undefined ? BigInt(decimal) : undefined;
+}
+
 function compareAll(installation: EtcdInstallation, cases: readonly CtlCase[], flags: readonly string[]): void {
   let theirs: EtcdProcess | undefined;
   let ours: EtcdProcess | undefined;
+  const theirLeases = new Leases();
+  const ourLeases = new Leases();
 
   beforeAll(async () => {
     theirs = await EtcdProcess.start({ installation, flags, peerUrl });
@@ -177,8 +202,10 @@ function compareAll(installation: EtcdInstallation, cases: readonly CtlCase[], f
     const their = theirs!.endpoint;
     const our = ours!.endpoint;
     const [expected, actual] = await Promise.all([
-      runEtcdctl(installation, line, targetOf(line, their)),
-      runKvctl(line, targetOf(line, our)),
+      runEtcdctl(installation, theirLeases.filledIn(line), targetOf(line, their)).then((result) =>
+        theirLeases.leveled(line, result),
+      ),
+      runKvctlHere(ourLeases.filledIn(line), targetOf(line, our)).then((result) => ourLeases.leveled(line, result)),
     ]);
     const { kvctlDiffers: difference } = line;
     if (difference?.from.includes(installation.minor) !== true) {
@@ -196,6 +223,9 @@ function compareAll(installation: EtcdInstallation, cases: readonly CtlCase[], f
 for (const installation of installations) {
   describe(`like etcdctl ${installation.version}`, () => {
     compareAll(installation, ctlCases, []);
+  });
+  describe(`like etcdctl ${installation.version} with leases`, () => {
+    compareAll(installation, leaseCases, []);
   });
   describe(`like etcdctl ${installation.version} when the space runs out`, () => {
     compareAll(installation, quotaCases, ['--quota-backend-bytes', '200000']);
@@ -226,7 +256,7 @@ describe.runIf(installations.length > 0)('a cluster of three', () => {
     const asked = words.startsWith('endpoint') ? members : members.slice(0, 1);
     const target = asked.map(({ endpoint }) => endpoint).join(',');
     const expected = comparable(line, await runEtcdctl(installation, line, target), target);
-    const actual = comparable(line, await runKvctl(line, target), target);
+    const actual = comparable(line, await runKvctlHere(line, target), target);
     expect(words.includes('health') ? inLines(actual) : actual).toEqual(
       words.includes('health') ? inLines(expected) : expected,
     );
@@ -234,7 +264,7 @@ describe.runIf(installations.length > 0)('a cluster of three', () => {
 
   test('commands go on with one follower dead, and say what is left', async () => {
     const target = members.map(({ endpoint }) => endpoint).join(',');
-    const run = (words: string): Promise<CtlResult> => runKvctl({ args: words.split(' ') }, target);
+    const run = (words: string): Promise<CtlResult> => runKvctlHere({ args: words.split(' ') }, target);
     const status = await run('endpoint status');
     const leader = /^(\S+), .*%, [^,]+, true,/m.exec(status.stdout)![1];
     const dead = members.find(({ endpoint }) => endpoint !== leader)!;

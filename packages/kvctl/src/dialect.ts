@@ -9,6 +9,13 @@ import { booleanValue } from './flags.ts';
 import type { ByteString } from './text/bytes.ts';
 import { quote } from './text/quote.ts';
 
+const separating = new WeakSet<Command>();
+
+/** From now on the first `--` stays among the arguments of this command: what follows it is a command line of its own. */
+export function keepSeparator(command: Command): void {
+  separating.add(command);
+}
+
 /** For commander's parse: the path of the command, its flags in one form, `--`, the arguments. */
 export function toCommander(root: Command, args: readonly ByteString[]): string[] {
   const { path, rest } = findCommand(root, args);
@@ -63,9 +70,10 @@ interface Flags {
 function readFlags(path: readonly Command[], words: readonly ByteString[]): Flags {
   const result = { flags: [] as string[], operands: [] as ByteString[], help: false };
   const queue = [...words];
+  const keepsSeparator = separating.has(path.at(-1)!);
   for (let word = queue.shift(); word !== undefined; word = queue.shift()) {
     if (word === '--') {
-      result.operands.push(...queue);
+      result.operands.push(...(keepsSeparator ? [word] : []), ...queue);
       break;
     }
     if (!isFlag(word)) result.operands.push(word);

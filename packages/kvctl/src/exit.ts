@@ -12,19 +12,20 @@ export const Exit = {
   invalidInput: 3,
   /** A flag's value that is not supported. */
   badFeature: 4,
+  /** The server ended a watch. */
+  interrupted: 5,
   /** Wrong arguments. */
   badArgs: 128,
 } as const;
 
-export type ExitCode = (typeof Exit)[keyof typeof Exit];
-
 /** Ends the command: `Error: <message>` on stderr, and the code. */
 export class ExitError extends Error {
-  readonly code: ExitCode;
+  /** One of {@link Exit}, or that of a command that was run. */
+  readonly code: number;
   /** Further lines for stderr, such as where to find help. */
   readonly hint: string;
 
-  constructor(code: ExitCode, message: ByteString, hint = '') {
+  constructor(code: number, message: ByteString, hint = '') {
     super(message);
     this.name = 'ExitError';
     this.code = code;

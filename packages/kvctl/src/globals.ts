@@ -32,6 +32,9 @@ export interface Globals {
 
 const prefix = 'KVCTL_';
 
+/** Variables that are no flags: what `watch` reads its key from. */
+const otherVariables: ReadonlySet<string> = new Set(['KVCTL_WATCH_KEY', 'KVCTL_WATCH_RANGE_END']);
+
 /** Declares the global flags on the root command. */
 export function addGlobalFlags(root: Command): void {
   const endpoints = ['127.0.0.1:2379'];
@@ -147,7 +150,7 @@ function applyEnvironment(command: Command, terminal: Terminal): void {
     for (const option of visible(owner)) owners.set(variableOf(option), { owner, option });
   }
   for (const [variable, value] of Object.entries(terminal.io.env).sort()) {
-    if (!variable.startsWith(prefix) || value === undefined) continue;
+    if (!variable.startsWith(prefix) || value === undefined || otherVariables.has(variable)) continue;
     const known = owners.get(variable);
     if (known === undefined) {
       terminal.err(`Warning: unrecognized environment variable ${fromText(`${variable}=${value}`)}\n`);

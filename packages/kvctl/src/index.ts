@@ -1,3 +1,4 @@
-export { Exit, type ExitCode } from './exit.ts';
+export { Exit } from './exit.ts';
 export type { Io } from './io.ts';
+export { processIo } from './process.ts';
 export { run } from './run.ts';

@@ -1,7 +1,24 @@
 /** Everything kvctl needs from its process, as an argument: `main.ts` gives the real one, tests their own. */
 import { type Clock, sleep } from '@quorate/base';
-import type { OpenChannel } from '@quorate/client';
+import type { OpenChannel, TlsOptions } from '@quorate/client';
 import { type ByteString, fromBytes, toBytes } from './text/bytes.ts';
+
+/** A program that was started, with kvctl's own output and no input. */
+export interface Child {
+  /** Resolves when it is gone, or could not be started. */
+  readonly ended: Promise<ChildEnd>;
+  /** Does nothing when it is gone. */
+  signal(name: Interrupt): void;
+}
+
+/** How a program ended; `reason` is the code of node's error. */
+export type ChildEnd =
+  | { readonly at: 'exit'; readonly code: number }
+  | { readonly at: 'signal'; readonly signal: string }
+  | { readonly at: 'start'; readonly reason: string };
+
+/** The signals that ask kvctl to come to an end. */
+export type Interrupt = 'SIGINT' | 'SIGTERM';
 
 /** The world of one run. */
 export interface Io {
@@ -12,6 +29,12 @@ export interface Io {
   readonly clock: Clock;
   /** Throws what node:fs throws. */
   readonly readFile: (path: string) => Buffer;
+  /** Starts a program with kvctl's environment and `env`; `words` are its name and arguments, at least one. */
+  readonly spawn: (words: readonly string[], env: Readonly<Record<string, string>>) => Child;
+  /** From now on these signals do not end the process but call `fn`, until the returned function is called. */
+  readonly onInterrupt: (fn: (signal: Interrupt) => void) => () => void;
+  /** The body of an HTTP answer with status 200; rejects otherwise. */
+  readonly fetchText: (url: string, tls: TlsOptions | undefined) => Promise<string>;
   /** Width for help texts. */
   readonly columns: number;
   /** Of kvctl itself. */

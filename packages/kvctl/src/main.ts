@@ -1,6 +1,7 @@
-/** The kvctl program: gives the process to `run`. The only file that touches it. */
+/** The kvctl program: gives the process to `run`. Only this file and process.ts touch it. */
 import { readFileSync } from 'node:fs';
 import { systemClock } from '@quorate/client';
+import { processIo } from './process.ts';
 import { run } from './run.ts';
 import { type ByteString, fromBytes, fromText } from './text/bytes.ts';
 
@@ -12,6 +13,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 process.noDeprecation = true;
 
 process.exitCode = await run(argumentBytes(), {
+  ...processIo,
   env: process.env,
   stdin: process.stdin,
   stdout: process.stdout,

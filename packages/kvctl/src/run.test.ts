@@ -93,6 +93,7 @@ describe('the command line', () => {
       stdout: '',
       stderr: `Error: ${message}\nRun '${path} --help' for usage.\n`,
       asked: [],
+      spawned: [],
       tookMs: 0,
     });
   });
@@ -163,6 +164,7 @@ describe('the environment', () => {
     expect(await world().run('get k --hex', { env: { KVCTL_HEX: 'true' } })).toMatchObject({
       code: 1,
       asked: [],
+      spawned: [],
       stderr:
         'Error: conflicting environment variable "KVCTL_HEX" is shadowed by corresponding command-line flag ' +
         '(either unset environment variable or disable flag)\n',

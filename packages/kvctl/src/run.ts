@@ -2,9 +2,11 @@
 import { errorText } from '@quorate/client';
 import { Command, CommanderError } from 'commander';
 import { alarmCommand } from './commands/alarm.ts';
+import { checkCommand } from './commands/check.ts';
 import { compactionCommand } from './commands/compaction.ts';
 import { endpointCommand } from './commands/endpoint.ts';
 import { delCommand, getCommand, putCommand } from './commands/kv.ts';
+import { leaseCommand } from './commands/lease.ts';
 import { memberCommand } from './commands/member.ts';
 import { txnCommand } from './commands/txn.ts';
 import { versionCommand } from './commands/version.ts';
@@ -44,9 +46,11 @@ function buildProgram(terminal: Terminal): Command {
     delCommand(terminal),
     txnCommand(terminal),
     compactionCommand(terminal),
+    leaseCommand(terminal),
     alarmCommand(terminal),
     endpointCommand(terminal),
     memberCommand(terminal),
+    checkCommand(terminal),
     versionCommand(terminal),
   ];
   for (const command of commands) inherit(program.addCommand(command), command);

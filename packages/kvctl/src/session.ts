@@ -1,9 +1,9 @@
 /** One command's dealings with the cluster: a client made from the global flags, the chosen format, and the end of both. */
 import type { Facts, Logger } from '@quorate/base';
-import { type CallOptions, Client, RpcError } from '@quorate/client';
+import { type CallOptions, Client, RpcError, type TlsOptions } from '@quorate/client';
 import type { Command } from 'commander';
 import { Exit, ExitError } from './exit.ts';
-import { clientOptions, readGlobals } from './globals.ts';
+import { clientOptions, type Globals, readGlobals } from './globals.ts';
 import type { Terminal } from './io.ts';
 import { Format } from './print/formats.ts';
 import { fromText } from './text/bytes.ts';
@@ -14,9 +14,13 @@ export interface Session {
   /** What every call of the command gets. */
   readonly call: CallOptions;
   readonly terminal: Terminal;
+  /** Undefined: without TLS, unless an endpoint asks for it. */
+  readonly tls: TlsOptions | undefined;
+  /** Another client, closed with the session; with flags of its own in place of the global ones. Throws ExitError. */
+  readonly open: (instead?: Partial<Globals>) => Client;
 }
 
-/** Runs `body` with a client, and closes it. */
+/** Runs `body` with a client, and closes it and those that `body` opened. */
 export async function withSession(
   { terminal, command }: { terminal: Terminal; command: Command },
   body: (session: Session) => Promise<void>,
@@ -24,11 +28,19 @@ export async function withSession(
   const globals = readGlobals(command, terminal);
   const options = clientOptions(globals, terminal);
   const format = new Format(globals.writeOut, terminal, { hex: globals.hex });
-  const client = connect({ ...options, ...(globals.debug ? { logger: debugLogger(terminal) } : {}) });
+  const logger = globals.debug ? { logger: debugLogger(terminal) } : {};
+  const clients: Client[] = [];
+  const open = (instead?: Partial<Globals>): Client => {
+    const own = instead === undefined ? options : clientOptions({ ...globals, ...instead }, terminal);
+    const client = connect({ ...own, ...logger });
+    clients.push(client);
+    return client;
+  };
+  const client = open();
   try {
-    await body({ client, format, call: { timeoutMs: globals.commandTimeout }, terminal });
+    await body({ client, format, call: { timeoutMs: globals.commandTimeout }, terminal, tls: options.tls, open });
   } finally {
-    client.close();
+    for (const one of clients) one.close();
   }
 }
 

@@ -2,16 +2,19 @@
 import { formatId } from '@quorate/base';
 import {
   type DeleteRangeResponse,
+  type Event,
   type KeyValue,
   type PutResponse,
   type RangeResponse,
   ResponseHeader,
   type ResponseOp,
+  type WatchResponse,
 } from '@quorate/proto';
 import { type ByteString, fromBytes, fromText } from '../text/bytes.ts';
 import { formatDuration } from '../text/duration.ts';
 import { quote } from '../text/quote.ts';
 import { alarmName } from './alarm-name.ts';
+import { eventName } from './event-name.ts';
 import type { EndpointStatus, Output, Printer } from './reports.ts';
 
 export function fieldsPrinter(output: Output, { hex }: { hex: boolean }): Printer {
@@ -22,6 +25,20 @@ export function fieldsPrinter(output: Output, { hex }: { hex: boolean }): Printe
     del: (response) => output.out(text.del(response)),
     txn: ({ header, succeeded, responses }) =>
       output.out(text.header(header) + field('Succeeded', succeeded) + responses.map((op) => text.op(op)).join('')),
+    watch: (response) => output.out(text.watch(response)),
+    leaseGrant: ({ header, id, ttl }) => output.out(text.header(header) + text.lease(id) + field('TTL', ttl)),
+    leaseRevoke: ({ header }) => output.out(text.header(header)),
+    leaseTimeToLive: ({ header, id, ttl, grantedTTL, keys }) =>
+      output.out(
+        text.header(header) +
+          text.lease(id) +
+          field('TTL', ttl) +
+          field('GrantedTTL', grantedTTL) +
+          keys.map((key) => field('Key', quote(fromBytes(key)))).join(''),
+      ),
+    leaseList: ({ header, leases }) =>
+      output.out(text.header(header) + leases.map(({ id }) => text.lease(id)).join('')),
+    leaseKeepAlive: ({ header, id, ttl }) => output.out(text.header(header) + text.lease(id) + field('TTL', ttl)),
     alarm: ({ header, alarms }) =>
       output.out(
         text.header(header) +
@@ -104,6 +121,15 @@ class FieldsText {
     return this.header(header) + field('Deleted', deleted) + prevKvs.map((kv) => this.#keyValue('Prev', kv)).join('');
   }
 
+  watch({ header, events }: WatchResponse): ByteString {
+    return this.header(header) + events.map((event) => this.#event(event)).join('');
+  }
+
+  /** A lease's id, which Go takes for a signed number. */
+  lease(id: bigint): ByteString {
+    return field('ID', this.#hex ? formatId(id) : String(BigInt.asIntN(64, id)));
+  }
+
   op(op: ResponseOp): ByteString {
     if (op.responseRange !== undefined) return this.get(op.responseRange);
     if (op.responsePut !== undefined) return this.put(op.responsePut);
@@ -129,6 +155,14 @@ class FieldsText {
       quoted('DowngradeTargetVersion', status.downgradeInfo?.targetVersion ?? '') +
       field('DowngradeEnabled', status.downgradeInfo?.enabled ?? false)
     }\n`;
+  }
+
+  #event({ type, kv, prevKv }: Event): ByteString {
+    return [
+      field('Type', eventName(type)),
+      prevKv === undefined ? '' : this.#keyValue('Prev', prevKv),
+      kv === undefined ? '' : this.#keyValue('', kv),
+    ].join('');
   }
 
   #keyValue(prefix: string, { key, createRevision, modRevision, version, value, lease }: KeyValue): ByteString {

@@ -8,8 +8,10 @@ import {
   AlarmResponse,
   type Codec,
   DeleteRangeResponse,
+  Event,
   type FieldInfo,
   HashKVResponse,
+  LeaseRevokeResponse,
   Member,
   MemberListResponse,
   PutResponse,
@@ -17,6 +19,7 @@ import {
   ResponseHeader,
   StatusResponse,
   TxnResponse,
+  type WatchResponse,
 } from '@quorate/proto';
 import { type ByteString, fromText, toText } from '../text/bytes.ts';
 import { formatDuration } from '../text/duration.ts';
@@ -29,6 +32,34 @@ export function jsonPrinter(output: Output, { hex }: { hex: boolean }): Printer 
     put: (response) => line(messageJson(PutResponse, response)),
     del: (response) => line(messageJson(DeleteRangeResponse, response)),
     txn: (response) => line(messageJson(TxnResponse, response)),
+    watch: (response) => line(watchJson(response)),
+    leaseGrant: ({ header, id, ttl }) =>
+      line(
+        leaseJson(header, [
+          ['ID', signed(id)],
+          ['TTL', ttl],
+          ['Error', '""'],
+        ]),
+      ),
+    leaseRevoke: (response) => line(messageJson(LeaseRevokeResponse, response)),
+    leaseTimeToLive: ({ header, id, ttl, grantedTTL, keys }) =>
+      line(
+        leaseJson(header, [
+          ['id', signed(id)],
+          ['ttl', ttl],
+          ['granted-ttl', grantedTTL],
+          ['keys', keysJson(keys)],
+        ]),
+      ),
+    leaseList: ({ header, leases }) =>
+      line(leaseJson(header, [['leases', array(leases.map(({ id }) => `{"id":${signed(id)}}`))]])),
+    leaseKeepAlive: ({ header, id, ttl }) =>
+      line(
+        leaseJson(header, [
+          ['ID', signed(id)],
+          ['TTL', ttl],
+        ]),
+      ),
     alarm: (response) => line(messageJson(AlarmResponse, response)),
     memberList: (response) => line(hex ? hexMemberList(response) : messageJson(MemberListResponse, response)),
     endpointHealth: (list) => line(array(list.map(healthJson))),
@@ -93,6 +124,37 @@ function valueJson(field: FieldInfo, value: unknown): ByteString {
     default:
       return String(value);
   }
+}
+
+/** Not the message but a struct of etcd's client, printed under the names it has in Go. */
+function watchJson({ header, events, compactRevision, canceled, created }: WatchResponse): ByteString {
+  const parts = [
+    `"Header":${messageJson(ResponseHeader, header ?? ResponseHeader.create())}`,
+    `"Events":${array(events.map((event) => messageJson(Event, event)))}`,
+    `"CompactRevision":${compactRevision}`,
+    `"Canceled":${canceled}`,
+    `"Created":${created}`,
+  ];
+  return `{${parts.join(',')}}`;
+}
+
+/** What etcd's client makes of lease responses: the header's fields stand among its own. */
+function leaseJson(
+  header: ResponseHeader | undefined,
+  own: readonly (readonly [name: string, json: ByteString | number | bigint])[],
+): ByteString {
+  const inlined = header === undefined ? '' : messageJson(ResponseHeader, header).slice(1, -1);
+  const parts = own.map(([name, json]) => `"${name}":${json}`);
+  return `{${[...(inlined === '' ? [] : [inlined]), ...parts].join(',')}}`;
+}
+
+function keysJson(keys: readonly Buffer[]): ByteString {
+  return keys.length === 0 ? 'null' : array(keys.map((key) => `"${key.toString('base64')}"`));
+}
+
+/** A lease's id, which is a signed number to Go. */
+function signed(id: bigint): bigint {
+  return BigInt.asIntN(64, id);
 }
 
 /** `member list --hex`: etcdctl's own shape, ids as hex strings and before everything else. */

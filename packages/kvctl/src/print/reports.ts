@@ -3,11 +3,17 @@ import type {
   AlarmResponse,
   DeleteRangeResponse,
   HashKVResponse,
+  LeaseGrantResponse,
+  LeaseKeepAliveResponse,
+  LeaseLeasesResponse,
+  LeaseRevokeResponse,
+  LeaseTimeToLiveResponse,
   MemberListResponse,
   PutResponse,
   RangeResponse,
   StatusResponse,
   TxnResponse,
+  WatchResponse,
 } from '@quorate/proto';
 import type { ByteString } from '../text/bytes.ts';
 
@@ -39,6 +45,12 @@ export interface Reports {
   readonly put: (response: PutResponse) => void;
   readonly del: (response: DeleteRangeResponse) => void;
   readonly txn: (response: TxnResponse) => void;
+  readonly watch: (response: WatchResponse) => void;
+  readonly leaseGrant: (response: LeaseGrantResponse) => void;
+  readonly leaseRevoke: (response: LeaseRevokeResponse, options: { readonly id: bigint }) => void;
+  readonly leaseTimeToLive: (response: LeaseTimeToLiveResponse, options: { readonly keys: boolean }) => void;
+  readonly leaseList: (response: LeaseLeasesResponse) => void;
+  readonly leaseKeepAlive: (response: LeaseKeepAliveResponse) => void;
   readonly alarm: (response: AlarmResponse) => void;
   readonly memberList: (response: MemberListResponse) => void;
   readonly endpointHealth: (list: readonly EndpointHealth[]) => void;

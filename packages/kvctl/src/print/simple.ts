@@ -2,7 +2,9 @@
 import type {
   AlarmMember,
   DeleteRangeResponse,
+  Event,
   KeyValue,
+  LeaseTimeToLiveResponse,
   PutResponse,
   RangeResponse,
   ResponseOp,
@@ -10,6 +12,7 @@ import type {
 import { type ByteString, fromBytes, fromText, hexEscape } from '../text/bytes.ts';
 import { formatDuration } from '../text/duration.ts';
 import { alarmName } from './alarm-name.ts';
+import { eventName } from './event-name.ts';
 import type { Output, Printer } from './reports.ts';
 import { hashRows, memberRows, type Rows, statusRows } from './rows.ts';
 
@@ -21,6 +24,13 @@ export function simplePrinter(output: Output, { hex }: { hex: boolean }): Printe
     del: (response) => output.out(text.del(response)),
     txn: ({ succeeded, responses }) =>
       output.out(`${succeeded ? 'SUCCESS' : 'FAILURE'}\n${responses.map((op) => `\n${text.op(op)}`).join('')}`),
+    watch: ({ events }) => output.out(events.map((event) => text.event(event)).join('')),
+    leaseGrant: ({ id, ttl }) => output.out(`lease ${leaseHex(id)} granted with TTL(${ttl}s)\n`),
+    leaseRevoke: (_, { id }) => output.out(`lease ${leaseHex(id)} revoked\n`),
+    leaseTimeToLive: (response, { keys }) => output.out(`${leaseLine(response, keys)}\n`),
+    leaseList: ({ leases }) =>
+      output.out(`found ${leases.length} leases\n${leases.map(({ id }) => `${leaseHex(id)}\n`).join('')}`),
+    leaseKeepAlive: ({ id, ttl }) => output.out(`lease ${leaseHex(id)} keepalived with TTL(${ttl})\n`),
     alarm: ({ alarms }) => output.out(alarms.map(alarmLine).join('')),
     memberList: ({ members }) => output.out(lines(memberRows(members))),
     endpointHealth: (list) => {
@@ -55,6 +65,14 @@ class SimpleText {
     return `${deleted}\n${prevKvs.map((kv) => this.#keyValue(kv)).join('')}`;
   }
 
+  event({ type, kv, prevKv }: Event): ByteString {
+    return [
+      `${eventName(type)}\n`,
+      prevKv === undefined ? '' : this.#keyValue(prevKv),
+      kv === undefined ? '' : this.#keyValue(kv),
+    ].join('');
+  }
+
   op(op: ResponseOp): ByteString {
     if (op.responseRange !== undefined) return this.get(op.responseRange, false);
     if (op.responsePut !== undefined) return this.put(op.responsePut);
@@ -65,6 +83,18 @@ class SimpleText {
   #keyValue({ key, value }: KeyValue): ByteString {
     return `${this.#show(key)}\n${this.#show(value)}\n`;
   }
+}
+
+/** Sixteen hex digits, with a sign for the ids that are negative to Go. */
+export function leaseHex(id: bigint): string {
+  const signed = BigInt.asIntN(64, id);
+  return signed < 0n ? `-${(-signed).toString(16).padStart(15, '0')}` : signed.toString(16).padStart(16, '0');
+}
+
+function leaseLine({ id, ttl, grantedTTL, keys }: LeaseTimeToLiveResponse, showKeys: boolean): ByteString {
+  if (grantedTTL === 0 && ttl === -1) return `lease ${leaseHex(id)} already expired`;
+  const attached = showKeys ? `, attached keys([${keys.map(fromBytes).join(' ')}])` : '';
+  return `lease ${leaseHex(id)} granted with TTL(${grantedTTL}s), remaining(${ttl}s)${attached}`;
 }
 
 /** As Go's protobuf text: fields at their default are left out, each followed by a space. */

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import type { Clock } from '@quorate/base';
 import { type OpenChannel, RpcError } from '@quorate/client';
 import { type AnyMethod, type MethodInfo, Status, type StatusCode } from '@quorate/proto';
-import type { Io } from '../io.ts';
+import type { ChildEnd, Interrupt, Io } from '../io.ts';
 import { run } from '../run.ts';
 
 /** How members answer: by endpoint and method name, `*` for every endpoint. */
@@ -17,18 +17,38 @@ export interface Asked {
   readonly atMs: number;
 }
 
+/** A program that was run. */
+export interface Spawned {
+  readonly words: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly signals: readonly Interrupt[];
+}
+
+/** What surrounds one run. */
+export interface Surroundings {
+  readonly stdin?: string;
+  readonly env?: Record<string, string>;
+  /** How programs end; with code 0 unless told otherwise. */
+  readonly child?: (spawned: Spawned) => ChildEnd | Promise<ChildEnd>;
+  /** What `/metrics` answers, one after the other. */
+  readonly metrics?: readonly string[];
+}
+
 export interface Outcome {
   readonly code: number;
   /** Byte strings. */
   readonly stdout: string;
   readonly stderr: string;
   readonly asked: readonly Asked[];
+  /** Programs it ran. */
+  readonly spawned: readonly Spawned[];
   /** Virtual time at the end. */
   readonly tookMs: number;
 }
 
 export class FakeWorld {
   readonly #answers: Map<string, Answer> = new Map();
+  readonly #interrupts = new Set<(name: Interrupt) => void>();
 
   /** All members answer this method so. */
   answer<Request, Response>(
@@ -45,13 +65,20 @@ export class FakeWorld {
     return this;
   }
 
+  /** As if the process got this signal. */
+  interrupt(name: Interrupt): void {
+    for (const fn of [...this.#interrupts]) fn(name);
+  }
+
   /** Runs a command line; words separated by spaces, or a list of byte strings. */
   async run(
     line: string | readonly string[],
-    { stdin = '', env = {} }: { stdin?: string; env?: Record<string, string> } = {},
+    { stdin = '', env = {}, child = () => ({ at: 'exit', code: 0 }), metrics = [] }: Surroundings = {},
   ): Promise<Outcome> {
     const clock = new JumpingClock();
     const asked: Asked[] = [];
+    const spawned: Spawned[] = [];
+    const bodies = [...metrics];
     const stdout: Uint8Array[] = [];
     const stderr: Uint8Array[] = [];
     const io: Io = {
@@ -63,6 +90,21 @@ export class FakeWorld {
       readFile: (path) => {
         throw Object.assign(new Error(`cannot read ${path}`), { code: 'ENOENT' });
       },
+      spawn: (words, childEnv) => {
+        const signals: Interrupt[] = [];
+        const one = { words, env: childEnv, signals };
+        spawned.push(one);
+        return { ended: Promise.resolve(child(one)), signal: (name) => signals.push(name) };
+      },
+      onInterrupt: (fn) => {
+        this.#interrupts.add(fn);
+        return () => this.#interrupts.delete(fn);
+      },
+      fetchText: async (url) => {
+        const body = bodies.shift();
+        if (body === undefined) throw new Error(`connect ECONNREFUSED ${url}`);
+        return body;
+      },
       columns: 100,
       version: '1.2.3',
       transport: this.#transport(clock, asked),
@@ -70,7 +112,7 @@ export class FakeWorld {
     const words = typeof line === 'string' ? line.split(' ').filter((word) => word !== '') : line;
     const code = await run(words, io);
     const text = (chunks: Uint8Array[]): string => Buffer.concat(chunks).toString('latin1');
-    return { code, stdout: text(stdout), stderr: text(stderr), asked, tookMs: clock.nowMs() };
+    return { code, stdout: text(stdout), stderr: text(stderr), asked, spawned, tookMs: clock.nowMs() };
   }
 
   #transport(clock: Clock, asked: Asked[]): OpenChannel {
