@@ -198,6 +198,12 @@ describe.runIf(oracle !== undefined)('watches answer as those of etcd', () => {
       await watch.answered(3);
     }));
 
+  test('a start below zero', () =>
+    same(async (watch) => {
+      watch.create({ key: b('k'), startRevision: -1 });
+      await watch.answered(1);
+    }));
+
   test('a start in the future', () =>
     same(async (watch, raw) => {
       const { header } = await raw.range({ key: b('k') });

@@ -8,6 +8,7 @@ import type { WatchBatch, Watcher, WatchHub, WatchSink } from '@quorate/mvcc';
 import {
   encodeWatchResponse,
   KvError,
+  kvErrors,
   type WatchCreateRequest,
   WatchCreateRequestFilterType,
   type WatchParts,
@@ -39,7 +40,7 @@ const noWatch = -1n;
 
 const reasons = {
   ...watchCancelReasons,
-  compacted: 'mvcc: required revision has been compacted',
+  compacted: kvErrors.compacted.message,
 } as const;
 
 const plain: Omit<WatchParts, 'revision' | 'watchId'> = {
