@@ -13,6 +13,21 @@ export interface Attempt {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
+/** A call with a stream in both directions. */
+export interface BidiStream {
+  /**
+   * Answers in order; ends with the stream, throws RpcError or the signal's reason. The transport reads ahead a bounded number.
+   * Whoever leaves the loop has cancelled the call.
+   */
+  readonly responses: AsyncIterableIterator<Buffer, undefined>;
+  /** Queues a request; ignored once the call is over. Callers bound what they send themselves. */
+  send(request: Buffer): void;
+  /** No more requests; answers may still come. */
+  end(): void;
+  /** Ends the call; `responses` ends without an error. */
+  cancel(): void;
+}
+
 /** A connection to one endpoint that re-establishes itself. All calls fail with RpcError. */
 export interface Channel {
   /** True when a call would be sent at once. */
@@ -25,6 +40,8 @@ export interface Channel {
   unary(path: string, request: Buffer, attempt: Attempt): Promise<Buffer>;
   /** Ends with the stream; leaving the loop early cancels the call. */
   serverStream(path: string, request: Buffer, attempt: Attempt): AsyncIterable<Buffer>;
+  /** Begins a call; how it went is told by its responses. */
+  bidiStream(path: string, attempt: Attempt): BidiStream;
   /** No new calls; running ones finish. */
   close(): void;
 }

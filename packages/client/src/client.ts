@@ -1,21 +1,28 @@
 /**
  * The client: endpoints, and the calls every part of the API is built from. `unary` and `serverStream` take any method of
- * proto's service tables; `kv`, `cluster` and `maintenance` are convenient forms on top, `rpc` offers every unary method by name.
+ * proto's service tables; `kv`, `lease`, `watch`, `cluster` and `maintenance` are convenient forms on top, `rpc` offers every
+ * unary method by name.
  */
 import type { Clock, Logger, Random } from '@quorate/base';
 import { type MethodInfo, Status } from '@quorate/proto';
-import type { Caller, CallOptions } from './call.ts';
-import type { OpenChannel } from './channel.ts';
+import { BidiStreams } from './bidi.ts';
+import type { Bytes } from './bytes.ts';
+import type { BidiCall, Caller, CallOptions } from './call.ts';
+import type { Attempt, OpenChannel } from './channel.ts';
 import { Cluster } from './cluster.ts';
 import { parseEndpoint } from './endpoint.ts';
 import { publicError, RpcError } from './errors.ts';
 import { type GrpcOptions, grpcTransport } from './grpc-channel.ts';
 import { Kv } from './kv.ts';
+import { Lease } from './lease.ts';
 import { Maintenance } from './maintenance.ts';
 import { EndpointPool, type Patience, type Slot } from './pool.ts';
 import { isRead, mayRepeat, type RetryMode } from './retry.ts';
+import type { Space } from './space.ts';
 import { type Stubs, stubsOf } from './stubs.ts';
 import { systemClock, systemRandom } from './system.ts';
+import type { Watcher, WatchOptions } from './watch.ts';
+import { WatchHub } from './watch-hub.ts';
 
 /** How to reach the cluster. */
 export interface ClientOptions extends GrpcOptions {
@@ -37,6 +44,7 @@ export interface ClientOptions extends GrpcOptions {
 
 type Unary<Request, Response> = MethodInfo<Request, Response, false, false>;
 type ServerStream<Request, Response> = MethodInfo<Request, Response, false, true>;
+type BidiStream<Request, Response> = MethodInfo<Request, Response, true, true>;
 
 const attemptsMax = 100;
 const noMetadata: Readonly<Record<string, string>> = {};
@@ -54,14 +62,17 @@ interface Call {
 }
 
 /** A client of one cluster. Connects at the first call. */
-export class Client implements Caller {
+export class Client implements Caller, Space {
   readonly kv: Kv;
+  readonly lease: Lease;
   readonly cluster: Cluster;
   readonly maintenance: Maintenance;
   /** Every unary method of every service: `client.rpc.lease.leaseGrant({ ttl: 10 })`. */
   readonly rpc: Stubs;
+  readonly clock: Clock;
   readonly #pool: EndpointPool;
-  readonly #clock: Clock;
+  readonly #streams: BidiStreams;
+  readonly #watches: WatchHub;
   readonly #logger: Logger | undefined;
   readonly #timeoutMs: number | undefined;
   readonly #requestBytesMax: number;
@@ -69,20 +80,23 @@ export class Client implements Caller {
   /** Throws EndpointError, and Error when there is no endpoint. */
   constructor(options: ClientOptions) {
     if (options.endpoints.length === 0) throw new Error('etcdclient: no available endpoints');
-    this.#clock = options.clock ?? systemClock;
+    this.clock = options.clock ?? systemClock;
     this.#logger = options.logger;
     this.#timeoutMs = options.timeoutMs;
     this.#requestBytesMax = options.requestBytesMax ?? 2 * 1024 * 1024;
     this.#pool = new EndpointPool({
       endpoints: options.endpoints.map(parseEndpoint),
       open: options.transport ?? grpcTransport(options),
-      clock: this.#clock,
+      clock: this.clock,
       random: options.random ?? systemRandom,
       dialTimeoutMs: options.dialTimeoutMs ?? 2_000,
       onFailure: (endpoint, error) =>
         this.#logger?.debug('endpoint failed', { endpoint: endpoint.text, error: String(error) }),
     });
+    this.#streams = new BidiStreams(this.#pool);
+    this.#watches = new WatchHub(this);
     this.kv = new Kv(this);
+    this.lease = new Lease(this);
     this.cluster = new Cluster(this);
     this.maintenance = new Maintenance(this);
     this.rpc = stubsOf(this);
@@ -91,6 +105,11 @@ export class Client implements Caller {
   /** As given to the constructor. */
   get endpoints(): readonly string[] {
     return this.#pool.endpoints.map((endpoint) => endpoint.text);
+  }
+
+  /** Watches a key or a range of keys from now on, or from a revision; see {@link Watcher}. Watches share streams. */
+  watch(key: Bytes, options?: WatchOptions): Watcher {
+    return this.#watches.watch(key, options);
   }
 
   /** Makes one call. Rejects with KvError, RpcError or the signal's reason; see {@link CallOptions.retry} for repeats. */
@@ -138,9 +157,21 @@ export class Client implements Caller {
     }
   }
 
-  /** Refuses new calls; running ones finish. */
+  async bidiStream<Request, Response>(
+    method: BidiStream<Request, Response>,
+    options: CallOptions = {},
+  ): Promise<BidiCall<Request, Response>> {
+    options.signal?.throwIfAborted();
+    const { patience, only } = this.#terms(options, options.timeoutMs);
+    const slot = this.#pool.ready(only) ?? (await this.#acquire({ patience, only }));
+    const stream = slot.channel!.bidiStream(method.path, this.#attempt({ options, patience }));
+    return this.#streams.adopt(method, slot, stream);
+  }
+
+  /** Refuses new calls, ends watches and automatic keep-alives; other calls that run finish. Leases are not revoked. */
   close(): void {
     this.#pool.close();
+    this.#streams.close();
   }
 
   #start<Request, Response>(
@@ -152,37 +183,36 @@ export class Client implements Caller {
     const message = method.request.create(request);
     const bytes = method.request.encode(message);
     if (bytes.length > this.#requestBytesMax) throw tooLarge(bytes.length, this.#requestBytesMax);
-    const timeoutMs = options.timeoutMs ?? this.#timeoutMs;
     return {
       path: method.path,
       bytes,
       options,
-      patience: {
-        deadlineMs: timeoutMs === undefined ? undefined : this.#clock.nowMs() + timeoutMs,
-        signal: options.signal,
-      },
-      only: options.endpoint === undefined ? undefined : this.#pool.slotOf(parseEndpoint(options.endpoint)),
+      ...this.#terms(options, options.timeoutMs ?? this.#timeoutMs),
       mode: options.retry ?? 'safe',
       isRead: isRead(method, message),
     };
   }
 
-  async #acquire(call: Call): Promise<Slot> {
+  #terms(options: CallOptions, timeoutMs: number | undefined): Pick<Call, 'patience' | 'only'> {
+    const deadlineMs = timeoutMs === undefined ? undefined : this.clock.nowMs() + timeoutMs;
+    return {
+      patience: { deadlineMs, signal: options.signal },
+      only: options.endpoint === undefined ? undefined : this.#pool.slotOf(parseEndpoint(options.endpoint)),
+    };
+  }
+
+  async #acquire({ only, patience }: Pick<Call, 'patience' | 'only'>): Promise<Slot> {
     try {
-      return await this.#pool.acquire(call.only, call.patience);
+      return await this.#pool.acquire(only, patience);
     } catch (error) {
       throw publicError(error);
     }
   }
 
-  #attempt({ options, patience }: Call): {
-    timeoutMs: number | undefined;
-    signal: AbortSignal | undefined;
-    metadata: Readonly<Record<string, string>>;
-  } {
+  #attempt({ options, patience }: Pick<Call, 'options' | 'patience'>): Attempt {
     const { deadlineMs } = patience;
     return {
-      timeoutMs: deadlineMs === undefined ? undefined : Math.max(deadlineMs - this.#clock.nowMs(), 0),
+      timeoutMs: deadlineMs === undefined ? undefined : Math.max(deadlineMs - this.clock.nowMs(), 0),
       signal: options.signal,
       metadata: options.requireLeader === true ? requireLeader : noMetadata,
     };

@@ -32,6 +32,44 @@ export class RpcError extends Error implements RpcFailure {
   }
 }
 
+/** A watch cannot go on: what it would be given next was compacted away. */
+export class CompactedError extends KvError {
+  /** The oldest revision there still is; the state has to be read anew, and watched from behind what was read. */
+  readonly compactRevision: number;
+
+  constructor(compactRevision: number) {
+    super('compacted');
+    this.name = 'CompactedError';
+    this.compactRevision = compactRevision;
+  }
+}
+
+/** A member refused or ended a watch for a reason that is none of etcd's errors. */
+export class WatchCanceledError extends Error {
+  /** As the member put it; may be empty. */
+  readonly reason: string;
+
+  constructor(reason: string) {
+    super(reason === '' ? 'the member cancelled the watch' : reason);
+    this.name = 'WatchCanceledError';
+    this.reason = reason;
+  }
+}
+
+/** A lease has ended, or may have ended for all this process can know. */
+export class LeaseLostError extends Error {
+  readonly lease: bigint;
+  /** `gone`: a member said so · `expired`: no renewal was acknowledged within its time, by the local clock. */
+  readonly how: 'gone' | 'expired';
+
+  constructor(lease: bigint, how: 'gone' | 'expired') {
+    super(how === 'gone' ? 'requested lease not found' : 'lease not renewed within its TTL');
+    this.name = 'LeaseLostError';
+    this.lease = lease;
+    this.how = how;
+  }
+}
+
 /** The text for "time is up", the same as etcd's clients print. */
 export const deadlineText = 'context deadline exceeded';
 

@@ -12,9 +12,10 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js';
 import { Status, type StatusCode } from '@quorate/proto';
-import type { Attempt, Channel, OpenChannel } from './channel.ts';
+import type { Attempt, BidiStream, Channel, OpenChannel } from './channel.ts';
 import { type Endpoint, grpcTarget, isLoopback } from './endpoint.ts';
 import { deadlineError, RpcError } from './errors.ts';
+import { Mailbox } from './mailbox.ts';
 
 /** Certificates as PEM text. Empty settings mean: TLS with the system's roots. */
 export interface TlsOptions {
@@ -40,6 +41,9 @@ export interface GrpcOptions {
 }
 
 const keepaliveTimeMinMs = 10_000;
+
+/** Answers of a stream that are read ahead of the reader. More stay with the member, by HTTP/2's flow control. */
+const readAheadMax = 16;
 
 /** Channels over grpc-js with these settings. */
 export function grpcTransport(options: GrpcOptions = {}): OpenChannel {
@@ -95,7 +99,7 @@ class GrpcChannel implements Channel {
       const metadata = metadataOf(attempt);
       const call = this.#client.makeUnaryRequest(path, asIs, asIs, request, metadata, callOptions(attempt), done);
       const abort = (): void => call.cancel();
-      signal?.addEventListener('abort', abort, { once: true });
+      onAbort(signal, abort);
     });
   }
 
@@ -104,7 +108,7 @@ class GrpcChannel implements Channel {
     const metadata = metadataOf(attempt);
     const call = this.#client.makeServerStreamRequest(path, asIs, asIs, request, metadata, callOptions(attempt));
     const abort = (): void => call.cancel();
-    signal?.addEventListener('abort', abort, { once: true });
+    onAbort(signal, abort);
     try {
       for await (const message of call) yield message as Buffer;
     } catch (error) {
@@ -113,6 +117,43 @@ class GrpcChannel implements Channel {
       signal?.removeEventListener('abort', abort);
       call.cancel();
     }
+  }
+
+  bidiStream(path: string, attempt: Attempt): BidiStream {
+    const { signal } = attempt;
+    const call = this.#client.makeBidiStreamRequest(path, asIs, asIs, metadataOf(attempt), callOptions(attempt));
+    const cancel = (): void => call.cancel();
+    const over = (): void => signal?.removeEventListener('abort', cancel);
+    const responses = new Mailbox<Buffer>({
+      onTake: () => {
+        if (responses.length < readAheadMax) call.resume();
+      },
+      onLeave: cancel,
+    });
+    call.on('data', (message: Buffer) => {
+      responses.push(message);
+      if (responses.length >= readAheadMax) call.pause();
+    });
+    call.on('end', () => {
+      over();
+      responses.end();
+    });
+    call.on('error', (error: ServiceError) => {
+      over();
+      responses.fail(this.#failure(error, attempt));
+    });
+    onAbort(signal, cancel);
+    return {
+      responses,
+      send: (request) => {
+        if (!responses.hasEnded) call.write(request);
+      },
+      end: () => call.end(),
+      cancel: () => {
+        responses.drop();
+        cancel();
+      },
+    };
   }
 
   close(): void {
@@ -140,6 +181,12 @@ class GrpcChannel implements Channel {
     const details = `no connection within ${Math.round(timeoutMs)} ms`;
     return new RpcError({ status: Status.UNAVAILABLE, details, endpoint: this.#endpoint.text, sent: false });
   }
+}
+
+/** Also when it was aborted between the decision to make a call and the call. */
+function onAbort(signal: AbortSignal | undefined, cancel: () => void): void {
+  if (signal?.aborted === true) cancel();
+  else signal?.addEventListener('abort', cancel, { once: true });
 }
 
 function asIs(bytes: Buffer): Buffer {

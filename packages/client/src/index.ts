@@ -1,12 +1,22 @@
 export { type Bytes, endOfPrefix, toBuffer } from './bytes.ts';
-export type { Caller, CallOptions } from './call.ts';
-export type { Attempt, Channel, OpenChannel } from './channel.ts';
+export type { BidiCall, Caller, CallOptions } from './call.ts';
+export type { Attempt, BidiStream, Channel, OpenChannel } from './channel.ts';
 export { Client, type ClientOptions } from './client.ts';
 export type { Cluster } from './cluster.ts';
 export { type Endpoint, EndpointError, parseEndpoint, type Security } from './endpoint.ts';
-export { deadlineText, errorText, RpcError, type RpcFailure } from './errors.ts';
+export {
+  CompactedError,
+  deadlineText,
+  errorText,
+  LeaseLostError,
+  RpcError,
+  type RpcFailure,
+  WatchCanceledError,
+} from './errors.ts';
 export { type GrpcOptions, grpcTransport, type TlsOptions } from './grpc-channel.ts';
+export type { KeepAlive, KeepAliveOptions } from './keep-alive.ts';
 export type { Kv } from './kv.ts';
+export type { Lease } from './lease.ts';
 export type { Maintenance } from './maintenance.ts';
 export {
   type DeleteOptions,
@@ -20,6 +30,8 @@ export {
   type SortTarget,
 } from './ranges.ts';
 export type { RetryMode } from './retry.ts';
+export type { Space } from './space.ts';
 export type { Stubs } from './stubs.ts';
 export { systemClock, systemRandom } from './system.ts';
 export { type CompareOperator, compare, op } from './txn.ts';
+export type { Watcher, WatchOptions, WatchUpdate } from './watch.ts';

@@ -45,6 +45,8 @@ export class EndpointPool {
   readonly #slots: readonly Slot[];
   /** Slots of endpoints outside the list. */
   readonly #others: Slot[] = [];
+  /** Ends the pauses under way. */
+  readonly #wakers = new Set<() => void>();
   #cursor = 0;
   #closed = false;
 
@@ -92,12 +94,14 @@ export class EndpointPool {
       attempt += 1;
       try {
         await this.#connect(slot, patience);
-        return slot;
       } catch (error) {
         if (patience.signal?.aborted === true) throw error;
         lastError = error;
         this.failed(slot, error);
+        continue;
       }
+      if (this.#closed) throw closedError();
+      return slot;
     }
     throw lastError;
   }
@@ -121,8 +125,10 @@ export class EndpointPool {
     slot.downUntilMs = 0;
   }
 
+  /** Whoever waits for a connection is told that there will be none. */
   close(): void {
     this.#closed = true;
+    for (const wake of [...this.#wakers]) wake();
     for (const slot of [...this.#slots, ...this.#others]) slot.channel?.close();
   }
 
@@ -153,9 +159,7 @@ export class EndpointPool {
 
   #throwIfOver({ deadlineMs, signal }: Patience, slots: readonly Slot[]): void {
     signal?.throwIfAborted();
-    if (this.#closed) {
-      throw new RpcError({ status: Status.CANCELLED, details: 'the client is closed', endpoint: '', sent: false });
-    }
+    if (this.#closed) throw closedError();
     if (deadlineMs !== undefined && deadlineMs <= this.#options.clock.nowMs()) {
       throw deadlineError({ endpoint: '', sent: false, cause: slots.find((slot) => slot.failures > 0)?.lastError });
     }
@@ -165,17 +169,29 @@ export class EndpointPool {
     const { clock } = this.#options;
     const boundedMs = deadlineMs === undefined ? delayMs : Math.min(delayMs, deadlineMs - clock.nowMs());
     return new Promise((resolve, reject) => {
-      const abort = (): void => {
+      const over = (): void => {
         timer.cancel();
+        this.#wakers.delete(wake);
+        signal?.removeEventListener('abort', abort);
+      };
+      const wake = (): void => {
+        over();
+        resolve();
+      };
+      const abort = (): void => {
+        over();
         reject(signal?.reason);
       };
-      const timer = clock.after(Math.max(boundedMs, 0), () => {
-        signal?.removeEventListener('abort', abort);
-        resolve();
-      });
+      const timer = clock.after(Math.max(boundedMs, 0), wake);
+      this.#wakers.add(wake);
       signal?.addEventListener('abort', abort, { once: true });
     });
   }
+}
+
+/** What calls of a closed client, and streams that it ended, fail with. */
+export function closedError(): RpcError {
+  return new RpcError({ status: Status.CANCELLED, details: 'the client is closed', endpoint: '', sent: false });
 }
 
 function newSlot(endpoint: Endpoint): Slot {

@@ -51,11 +51,39 @@ export class VirtualClock implements Clock {
     }
   }
 
+  /** Timers that wait. */
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  /** Lets `ms` pass: runs what can run, fires the timers that are due in their order, and runs what follows from them. */
+  async run(ms: number): Promise<void> {
+    const untilMs = this.#nowMs + ms;
+    for (;;) {
+      await idle();
+      const next = this.#soonest();
+      if (next === undefined || next.atMs > untilMs) break;
+      this.#fireNext();
+    }
+    this.#nowMs = untilMs;
+  }
+
+  #soonest(): Pending | undefined {
+    return [...this.#pending].sort((a, b) => a.atMs - b.atMs)[0];
+  }
+
   #fireNext(): void {
-    const next = [...this.#pending].sort((a, b) => a.atMs - b.atMs)[0];
+    const next = this.#soonest();
     if (next === undefined) throw new Error('nothing to wait for: the promise would never settle');
     this.#pending.delete(next);
     this.#nowMs = Math.max(this.#nowMs, next.atMs);
     next.fn();
   }
+}
+
+/** Resolves when all promises that could settle have. */
+function idle(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }

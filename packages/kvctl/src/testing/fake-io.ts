@@ -128,6 +128,9 @@ export class FakeWorld {
         throw new RpcError({ ...(answer ?? refused), endpoint, sent: answer !== undefined });
       },
       async *serverStream() {},
+      bidiStream: () => {
+        throw new Error('no member of this world streams');
+      },
     });
   }
 }

@@ -1,0 +1,219 @@
+/**
+ * The client's watches and leases against real members: three of ours, one of which is killed and started again while a client writes
+ * and others watch; and an etcd, which must give the same.
+ */
+import { spawnSync } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { Client, CompactedError, LeaseLostError, op, type Watcher, type WatchOptions } from '@quorate/client';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { EtcdProcess, installedEtcds } from '../support/etcd-process.ts';
+import { KvdCluster, waitFor } from '../support/kvd-process.ts';
+
+const oracle = installedEtcds().at(-1);
+const clients: Client[] = [];
+
+function connect(endpoints: readonly string[]): Client {
+  const client = new Client({ endpoints });
+  clients.push(client);
+  return client;
+}
+
+afterAll(() => {
+  for (const client of clients) client.close();
+});
+
+/** Reads until the watch ends; events as `key@revision`, with a minus for deletions, those of one update together. */
+class Log {
+  readonly batches: string[][] = [];
+  error: unknown;
+
+  constructor(watcher: Watcher) {
+    this.#read(watcher).catch((error: unknown) => {
+      this.error = error;
+    });
+  }
+
+  get events(): string[] {
+    return this.batches.flat();
+  }
+
+  async #read(watcher: Watcher): Promise<void> {
+    for await (const update of watcher) {
+      if (update.kind !== 'events') continue;
+      this.batches.push(
+        update.events.map(({ type, kv }) => `${type === 1 ? '-' : ''}${kv!.key.toString()}@${kv!.modRevision}`),
+      );
+    }
+  }
+}
+
+describe('three members, one of them killed under load', () => {
+  let cluster: KvdCluster;
+  beforeAll(async () => {
+    cluster = await KvdCluster.start(3);
+  });
+  afterAll(async () => {
+    await cluster?.close();
+  });
+
+  test('watches give every revision once, in order and whole, and leases stay alive', async () => {
+    const writer = connect(cluster.endpoints);
+    const watching = Array.from({ length: 4 }, () => connect(cluster.endpoints));
+    const { header } = await writer.kv.put('w/start', '');
+    const startRevision = header!.revision;
+    const logs = watching.flatMap((client, i) =>
+      Array.from({ length: 5 }, () => {
+        const options: WatchOptions = { prefix: true, startRevision, requireLeader: i % 2 === 1 };
+        return new Log(client.watch('w/', options));
+      }),
+    );
+    const { id } = await writer.lease.grant(6);
+    const alive = watching[0]!.lease.keepAlive(id);
+    const known = new Map<number, string[]>();
+    const write = async (i: number): Promise<void> => {
+      const names = [`w/${i % 7}`, `w/x${i}`, 'other'];
+      try {
+        const { header } = await writer.kv.txn(
+          { success: names.map((name) => op.put(name, String(i))) },
+          { timeoutMs: 5_000 },
+        );
+        known.set(
+          header!.revision,
+          names.filter((name) => name !== 'other').map((name) => `${name}@${header!.revision}`),
+        );
+      } catch {
+        // Its outcome is unknown; the watches agree on it all the same.
+      }
+    };
+    for (const [round, member] of cluster.members.entries()) {
+      for (let i = 0; i < 100; i += 1) await write(round * 300 + i);
+      await member.kill('SIGKILL');
+      for (let i = 100; i < 200; i += 1) await write(round * 300 + i);
+      member.start();
+      await member.healthy();
+      for (let i = 200; i < 300; i += 1) await write(round * 300 + i);
+    }
+    const { header: last } = await writer.kv.put('w/end', '', {}, { retry: 'always' });
+    const end = `w/end@${last!.revision}`;
+    await waitFor('the end in every log', 20_000, async () =>
+      logs.every((log) => log.events.includes(end)) ? true : undefined,
+    );
+
+    const { kvs } = await writer.kv.get('w/x', { prefix: true });
+    const expected = new Set(kvs.map((kv) => `${kv.key.toString()}@${kv.modRevision}`));
+    for (const log of logs) {
+      expect(log.error).toBeUndefined();
+      expect(log.events).toEqual(logs[0]!.events);
+      const revisions = log.batches.flatMap((batch) => [...new Set(batch.map((event) => Number(event.split('@')[1])))]);
+      // One revision in two batches would stand twice; one out of order would not be sorted.
+      expect(revisions).toEqual([...new Set(revisions)].sort((a, b) => a - b));
+    }
+    const given = new Set(logs[0]!.events);
+    for (const names of known.values()) for (const name of names) expect(given).toContain(name);
+    for (const name of expected) expect(given).toContain(name);
+    expect(known.size).toBeGreaterThan(500);
+    expect(alive.isAlive).toBe(true);
+    expect((await writer.lease.timeToLive(id)).ttl).toBeGreaterThan(0);
+    alive.stop();
+  });
+
+  test('a lease that is revoked elsewhere is lost', async () => {
+    const client = connect(cluster.endpoints);
+    const { id } = await client.lease.grant(3);
+    const alive = client.lease.keepAlive(id);
+    await waitFor('an answer', 5_000, async () => (alive.isAlive ? true : undefined));
+    await connect(cluster.endpoints).lease.revoke(id);
+    await waitFor('the loss', 5_000, async () => (alive.lost.aborted ? true : undefined));
+    expect(alive.lost.reason).toEqual(new LeaseLostError(id, 'gone'));
+  });
+});
+
+describe.runIf(oracle !== undefined)('kvd and etcd', () => {
+  let cluster: KvdCluster;
+  let etcd: EtcdProcess;
+  beforeAll(async () => {
+    [cluster, etcd] = await Promise.all([KvdCluster.start(1), EtcdProcess.start({ installation: oracle! })]);
+  });
+  afterAll(async () => {
+    await cluster?.close();
+    etcd?.stop();
+  });
+
+  test('give the same to watches of every kind', async () => {
+    const told = await Promise.all([...cluster.endpoints, etcd.endpoint].map((endpoint) => story(connect([endpoint]))));
+    expect(told[0]).toEqual(told[1]);
+  });
+
+  async function story(client: Client): Promise<unknown> {
+    for (let i = 0; i < 20; i += 1) await client.kv.put(`k${i % 4}`, 'x'.repeat(100_000));
+    const logs = [
+      new Log(client.watch('k', { prefix: true, startRevision: 1 })),
+      new Log(client.watch('k1', { startRevision: 3 })),
+      new Log(client.watch('k2', { fromKey: true, startRevision: 2, noDelete: true })),
+      new Log(client.watch('k', { end: 'k3', startRevision: 2, noPut: true })),
+      new Log(client.watch('k', { prefix: true, startRevision: 1, bufferBytesMax: 1, fragment: false })),
+      new Log(client.watch('z', { end: 'a' })),
+      new Log(client.watch('k', { prefix: true, startRevision: -1 })),
+    ];
+    const now = client.watch('k0');
+    logs.push(new Log(now));
+    await now.created;
+    await client.kv.delete('k', { prefix: true });
+    await client.kv.put('k0', 'last');
+    const { header } = await client.kv.put('k3', 'last');
+    const { revision } = header!;
+    await waitFor('the last events', 20_000, async () =>
+      logs[0]!.events.includes(`k3@${revision}`) && logs[4]!.events.includes(`k3@${revision}`) ? true : undefined,
+    );
+    await client.kv.compact(revision - 1);
+    const compacted = new Log(client.watch('k', { startRevision: 5, prefix: true }));
+    await waitFor('the end', 20_000, async () => (compacted.error === undefined ? undefined : true));
+    expect(compacted.error).toBeInstanceOf(CompactedError);
+    return [...logs, compacted].map(({ events, error }) => ({
+      events,
+      error: String(error),
+      compacted: (error as { compactRevision?: number } | undefined)?.compactRevision,
+    }));
+  }
+});
+
+describe('a program that closes its client', () => {
+  test('ends, whatever was under way', async () => {
+    const cluster = await KvdCluster.start(1);
+    try {
+      const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+      const url = pathToFileURL(join(root, 'packages', 'client', 'dist', 'index.js')).href;
+      const dead = '127.0.0.1:19999';
+      const program = `
+        import { Client } from ${JSON.stringify(url)};
+        const client = new Client({ endpoints: [${JSON.stringify(cluster.endpoints[0])}, '${dead}'] });
+        const lost = new Client({ endpoints: ['${dead}'] });
+        const { id } = await client.lease.grant(60);
+        const alive = client.lease.keepAlive(id);
+        const watcher = client.watch('k');
+        await watcher.created;
+        await client.kv.put('k', 'v');
+        const { value } = await watcher.next();
+        const waits = [watcher.next(), lost.watch('k').next(), lost.kv.get('k')].map((wait) => wait.catch((error) => error.message));
+        lost.lease.keepAlive(1n);
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        client.close();
+        lost.close();
+        const errors = await Promise.all(waits);
+        console.log(JSON.stringify([value.kind, alive.isAlive, ...errors]));
+      `;
+      const startedMs = Date.now();
+      const { stdout, stderr, status } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+        timeout: 20_000,
+      });
+      expect(String(stderr)).toBe('');
+      const closed = 'the client is closed';
+      expect(JSON.parse(String(stdout))).toEqual(['events', false, closed, closed, closed]);
+      expect(status).toBe(0);
+      expect(Date.now() - startedMs).toBeLessThan(8_000);
+    } finally {
+      await cluster.close();
+    }
+  });
+});
