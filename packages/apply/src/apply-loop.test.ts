@@ -1,3 +1,4 @@
+import { buckets } from '@quorate/backend';
 import { CorruptionError, type CrashPointName, FatalError, SimulatedCrash } from '@quorate/base';
 import {
   AlarmRequest,
@@ -56,7 +57,7 @@ const kinds: Record<string, { readonly type: number; readonly data: Buffer }> = 
   },
   'attributes of an unknown member': {
     type: ENTRY_NORMAL,
-    data: request({ memberAttributesSet: { memberId: 9n, name: '', clientUrls: [] } }),
+    data: request({ memberAttributesSet: { memberId: 9n, name: '', clientUrls: [], incarnation: 0n } }),
   },
   'a cluster version': { type: ENTRY_NORMAL, data: request({ clusterVersionSet: { version: '3.6.0' } }) },
   'a kind not carried out here': { type: ENTRY_NORMAL, data: request({ authDisable: {} }) },
@@ -169,6 +170,42 @@ describe('configuration changes', () => {
     expect(machine.membersChangedCount).toBe(2);
     expect(machine.loop.confState.voters).toEqual([1n, 2n]);
     expect(readConsistentIndex(machine.backend)).toMatchObject({ index: 2, confState: { voters: [1n, 2n] } });
+  });
+
+  test('are answered to their proposer once, with what came of them, on every application', async () => {
+    const machine = await Machine.open({ memberId: 1n });
+    const added = (index: number, id: bigint, change: { requestId: number; proposer: bigint }): Entry => {
+      const record = MemberRecord.create({ id, proposer: change.proposer, peerUrls: [`http://m${id}`] });
+      const context = MemberRecord.encode(record);
+      const fields = { type: CONF_CHANGE_ADD_NODE, nodeId: id, id: change.requestId, context };
+      return entry(index, ConfChange.encode(ConfChange.create(fields)), ENTRY_CONF_CHANGE);
+    };
+    const entries = [
+      added(1, 1n, { requestId: 21, proposer: 1n }),
+      added(2, 2n, { requestId: 22, proposer: 2n }),
+      added(3, 1n, { requestId: 23, proposer: 1n }),
+    ];
+    machine.loop.apply(entries);
+    expect([...machine.results.keys()]).toEqual([21, 23]);
+    expect(machine.results.get(21)).toMatchObject({ revision: 1 });
+    expect(machine.results.get(23)).toEqual(new KvError('memberExist'));
+    machine.loop.apply(entries);
+    expect(machine.results.size).toBe(2);
+  });
+
+  test('keep of a member only what it is', async () => {
+    const machine = await open();
+    change(machine, CONF_CHANGE_ADD_LEARNER_NODE, 3n, {
+      peerUrls: ['http://m3'],
+      proposer: 9n,
+      learnersMax: 1,
+      incarnation: 5n,
+    });
+    expect(machine.members.incarnationOf(3n)).toBe(0n);
+    const [row] = machine.backend.range(buckets.members, { from: '3' });
+    expect(MemberRecord.decode(row!.value)).toEqual(
+      MemberRecord.create({ id: 3n, peerUrls: ['http://m3'], isLearner: true }),
+    );
   });
 
   test('add a learner, promote it, move it, remove it', async () => {

@@ -30,7 +30,7 @@ import type { AlarmBook, Applier, LeaseTable, Outcome, ReplicatedStore } from '.
 import { buildApplyChain } from './apply-chain.ts';
 import { ConsistentIndex } from './consistent-index.ts';
 import type { EntryBackend } from './entry-backend.ts';
-import { membershipChangeOf } from './membership-change.ts';
+import { changeOriginOf, membershipChangeOf } from './membership-change.ts';
 import type { MembershipStore } from './membership-store.ts';
 
 /** What the loop asks of and tells to the rest of the member. */
@@ -67,6 +67,7 @@ export class ApplyLoop {
   readonly #index: ConsistentIndex;
   readonly #chain: Applier;
   readonly #members: MembershipStore;
+  readonly #store: ReplicatedStore;
   readonly #crash: CrashPoints;
   readonly #hooks: ApplyHooks;
 
@@ -78,6 +79,7 @@ export class ApplyLoop {
     this.#index = new ConsistentIndex(backend);
     this.#chain = buildApplyChain({ store, alarms, members, leases });
     this.#members = members;
+    this.#store = store;
     this.#crash = crash;
     this.#hooks = hooks;
   }
@@ -148,21 +150,28 @@ export class ApplyLoop {
 
   /** A change against the rules is refused as a whole: raft never hears of it, and nobody can have seen it in effect. */
   #applyConfChange(entry: Entry): void {
-    const accepted = this.#changeMembers(entry);
-    if (accepted) this.#index.setConfState(this.#hooks.applyConfChange(entry));
+    const outcome = this.#changeMembers(entry);
+    const isAccepted = !(outcome instanceof KvError);
+    if (isAccepted) this.#index.setConfState(this.#hooks.applyConfChange(entry));
     this.#finishEntry(entry);
-    if (accepted) this.#hooks.membersChanged();
+    if (isAccepted) this.#hooks.membersChanged();
+    const origin = changeOriginOf(entry);
+    if (origin?.proposer !== this.#memberId) return;
+    const result = isAccepted ? encodeOutcome(outcome, this.#hooks.headerPrefix()) : outcome;
+    this.#crash.hit('applyBeforeRespond');
+    this.#hooks.resolve(origin.requestId, result);
   }
 
-  #changeMembers(entry: Entry): boolean {
+  #changeMembers(entry: Entry): Outcome | KvError {
     try {
       const change = membershipChangeOf(entry);
-      if (change === undefined) return true;
-      this.#members.check(change);
-      this.#members.apply(change);
-      return true;
+      if (change !== undefined) {
+        this.#members.check(change);
+        this.#members.apply(change);
+      }
+      return { op: 'done', revision: this.#store.currentRevision };
     } catch (error) {
-      if (error instanceof KvError) return false;
+      if (error instanceof KvError) return error;
       throw error instanceof DecodeError ? undecodable(entry, error) : error;
     }
   }

@@ -36,7 +36,7 @@ const requests: Record<string, Partial<InternalRaftRequest>> = {
   leaseGrant: { leaseGrant: { id: 9n, ttl: 5 } },
   leaseRevoke: { leaseRevoke: { id: 9n } },
   leaseCheckpoint: { leaseCheckpoint: { checkpoints: [] } },
-  memberAttributesSet: { memberAttributesSet: { memberId: 1n, name: 'm', clientUrls: [] } },
+  memberAttributesSet: { memberAttributesSet: { memberId: 1n, name: 'm', clientUrls: [], incarnation: 7n } },
   clusterVersionSet: { clusterVersionSet: { version: '3.6.0' } },
   authEnable: { authEnable: {} },
   authUserAdd: { authUserAdd: { name: 'u', password: '', options: undefined, hashedPassword: '' } },

@@ -9,9 +9,10 @@ import { TestBackend } from './testing/test-backend.ts';
 
 const record = (id: bigint, more: Partial<MemberRecord> = {}): MemberRecord =>
   MemberRecord.create({ id, peerUrls: [`http://m${id}`], ...more });
-const add = (id: bigint, more: Partial<MemberRecord> = {}): MembershipChange => ({
+const add = (id: bigint, more: Partial<MemberRecord> = {}, learnersMax = 0): MembershipChange => ({
   kind: 'add',
   member: record(id, more),
+  learnersMax,
 });
 
 let backend: TestBackend;
@@ -54,12 +55,40 @@ describe('changes against the rules', () => {
     ['promoting a voter', { kind: 'promote', id: 1n }, 'memberNotLearner'],
     ['promoting an unknown member', { kind: 'promote', id: 9n }, 'memberNotFound'],
     ['URLs for an unknown member', { kind: 'update', id: 9n, peerUrls: [] }, 'memberNotFound'],
+    ['a learner too many', add(5n, { isLearner: true }, 1), 'tooManyLearners'],
     ['URLs that another has', { kind: 'update', id: 1n, peerUrls: ['http://m2'] }, 'peerUrlExist'],
   ])('%s', (_name, one, code) => {
     const before = backend.dump();
     expect(() => members.check(one)).toThrow(new KvError(code));
     expect(backend.dump()).toBe(before);
   });
+});
+
+test('the last voter cannot be removed, whatever learners there are', () => {
+  change({ kind: 'remove', id: 1n });
+  expect(() => members.check({ kind: 'remove', id: 2n })).toThrow(new KvError('notEnoughStarted'));
+  change({ kind: 'promote', id: 3n });
+  change({ kind: 'remove', id: 2n });
+  expect(members.list().map((member) => member.id)).toEqual([3n]);
+});
+
+test('learners are counted against the limit that comes with the change, voters are not', () => {
+  change(add(5n, { isLearner: true }, 2));
+  change(add(6n));
+  change(add(7n, { isLearner: true }));
+  expect(() => members.check(add(8n, { isLearner: true }, 3))).toThrow(new KvError('tooManyLearners'));
+});
+
+test('B67: the first data directory a member names stays; another under its id is refused, and none named changes nothing', () => {
+  const says = (incarnation: bigint, name: string): void =>
+    members.setAttributes(MemberAttributesSet.create({ memberId: 1n, name, incarnation }));
+  expect(members.incarnationOf(1n)).toBe(0n);
+  says(77n, 'one');
+  expect(() => says(78n, 'wiped')).toThrow(new KvError('memberExist'));
+  says(0n, 'renamed');
+  expect(members.get(1n)?.name).toBe('renamed');
+  change({ kind: 'update', id: 1n, peerUrls: ['http://moved'] });
+  expect(MembershipStore.open(backend).incarnationOf(1n)).toBe(77n);
 });
 
 test('a promoted learner votes, new peer URLs replace the old, its own may be among them', () => {

@@ -54,16 +54,25 @@ export class MembershipStore {
     return this.#removed.has(id);
   }
 
+  /** Which data directory the member named as its own when it first ran; 0n before, and for strangers. */
+  incarnationOf(id: MemberId): bigint {
+    return this.#members.get(id)?.incarnation ?? 0n;
+  }
+
   /** As decided by the cluster, `3.6.0`; undefined before the first decision. */
   get clusterVersion(): string | undefined {
     return this.#clusterVersion;
   }
 
-  /** Throws KvError memberNotFound, memberExist, peerUrlExist, memberNotLearner when the change is against the rules. */
+  /**
+   * Throws KvError memberNotFound, memberExist, peerUrlExist, memberNotLearner, tooManyLearners, or notEnoughStarted for the last
+   * voter, when the change is against the rules.
+   */
   check(change: MembershipChange): void {
     switch (change.kind) {
       case 'add':
         this.#checkAdd(change.member);
+        this.#checkLearners(change);
         break;
       case 'promote':
         if (!this.#mustHave(change.id).isLearner) throw new KvError('memberNotLearner');
@@ -73,7 +82,7 @@ export class MembershipStore {
         this.#checkUrls(change.id, change.peerUrls);
         break;
       case 'remove':
-        this.#mustHave(change.id);
+        if (!this.#mustHave(change.id).isLearner && this.#voterCount === 1) throw new KvError('notEnoughStarted');
         break;
       default:
         unreachable(change);
@@ -102,11 +111,14 @@ export class MembershipStore {
 
   /**
    * Stages what a member says of itself. One that was removed meanwhile is passed over: its last word may be on the way still.
-   * Throws KvError memberNotFound for one never heard of.
+   * Throws KvError memberNotFound for one never heard of, memberExist for one whose data directory is another than at first.
    */
-  setAttributes({ memberId, name, clientUrls }: MemberAttributesSet): void {
+  setAttributes({ memberId, name, clientUrls, incarnation }: MemberAttributesSet): void {
     if (this.#removed.has(memberId)) return;
-    this.#save({ ...this.#mustHave(memberId), name, clientUrls: [...clientUrls] });
+    const member = this.#mustHave(memberId);
+    const isOther = incarnation !== 0n && member.incarnation !== 0n && incarnation !== member.incarnation;
+    if (isOther) throw new KvError('memberExist');
+    this.#save({ ...member, name, clientUrls: [...clientUrls], incarnation: incarnation || member.incarnation });
   }
 
   /** Stages the version the cluster runs as. */
@@ -126,6 +138,17 @@ export class MembershipStore {
     for (const other of this.#members.values()) {
       if (other.id !== id && other.peerUrls.some((url) => peerUrls.includes(url))) throw new KvError('peerUrlExist');
     }
+  }
+
+  #checkLearners({ member, learnersMax }: { member: MemberRecord; learnersMax: number }): void {
+    if (!member.isLearner || learnersMax === 0) return;
+    if (this.#members.size - this.#voterCount >= learnersMax) throw new KvError('tooManyLearners');
+  }
+
+  get #voterCount(): number {
+    let count = 0;
+    for (const { isLearner } of this.#members.values()) if (!isLearner) count++;
+    return count;
   }
 
   #mustHave(id: MemberId): MemberRecord {

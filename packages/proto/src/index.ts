@@ -128,6 +128,8 @@ export {
   LeaseAnswer,
   LeaseAsk,
   PeerMember,
+  PromoteAnswer,
+  PromoteAsk,
   SnapshotChunk,
   SnapshotReceipt,
 } from './gen/peerpb.ts';

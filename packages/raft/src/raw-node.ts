@@ -32,7 +32,7 @@ import {
   MessageType,
   newEntry,
   newMessage,
-  type Role,
+  Role,
   type SoftState,
 } from './types.ts';
 
@@ -135,6 +135,14 @@ export class RawNode {
     const message = this.#own(MessageType.MSG_TRANSFER_LEADER);
     message.from = id;
     return this.core.step(message) === 'taken';
+  }
+
+  /**
+   * Gives leadership up without naming a successor: for a leader that has reason to think that others should lead, such as a disk
+   * or a processor that stood still. Nothing when it does not lead.
+   */
+  stepDown(): void {
+    if (this.core.role === Role.leader) this.core.becomeFollower(this.core.term, noMember);
   }
 
   /** Stops to hold on to the present leader, when there is reason to believe that it is dead: helps others to be elected early. */
@@ -301,6 +309,16 @@ export class RawNode {
 
   get lastIndex(): number {
     return this.core.log.lastIndex();
+  }
+
+  /**
+   * Whether a configuration change may be proposed now: always on others than the leader, who do not know. A leader waits until
+   * an earlier one is applied, and until it committed an entry of its own term.
+   */
+  get mayChangeConfiguration(): boolean {
+    const { role, pendingConfIndex, log, committedInTerm, tracker } = this.core;
+    if (role !== Role.leader) return true;
+    return pendingConfIndex <= log.applied && (committedInTerm || tracker.isSingleton);
   }
 
   /** What a leader knows about `id`; undefined for strangers and on others than the leader. */

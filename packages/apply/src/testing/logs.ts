@@ -21,7 +21,7 @@ const alarms = fc
   .record({ action: fc.integer({ min: 0, max: 2 }), memberID: memberIds, alarm: fc.constantFrom(0, 1, 1, 2) })
   .map((fields) => ({ alarm: AlarmRequest.create(fields) }));
 const attributes = memberIds.map((memberId) => ({
-  memberAttributesSet: { memberId, name: `member ${memberId}`, clientUrls: [`http://c${memberId}`] },
+  memberAttributesSet: { memberId, name: `member ${memberId}`, clientUrls: [`http://c${memberId}`], incarnation: 0n },
 }));
 const versions = fc.constantFrom('3.5.0', '3.6.0').map((version) => ({ clusterVersionSet: { version } }));
 const unsupported = fc.constantFrom<Partial<InternalRaftRequest>>({ authEnable: {} }, { leaseRevoke: { id: 7n } }, {});
@@ -47,10 +47,17 @@ const normal: fc.Arbitrary<Content> = fc
   });
 
 const confChanges: fc.Arbitrary<Content> = fc
-  .record({ type: fc.integer({ min: 0, max: 3 }), id: memberIds, isPromote: fc.boolean() })
-  .map(({ type, id, isPromote }) => {
-    const context = MemberRecord.encode(MemberRecord.create({ id, isPromote, peerUrls: [`http://m${id}`] }));
-    const data = ConfChange.encode(ConfChange.create({ type, nodeId: id, context }));
+  .record({
+    type: fc.integer({ min: 0, max: 3 }),
+    id: memberIds,
+    isPromote: fc.boolean(),
+    proposer: proposers,
+    learnersMax: fc.nat(2),
+    requestId: fc.nat(),
+  })
+  .map(({ type, id, requestId, ...about }) => {
+    const context = MemberRecord.encode(MemberRecord.create({ id, ...about, peerUrls: [`http://m${id}`] }));
+    const data = ConfChange.encode(ConfChange.create({ type, nodeId: id, id: requestId, context }));
     return { type: EntryType.ENTRY_CONF_CHANGE, data };
   });
 

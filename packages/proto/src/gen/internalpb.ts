@@ -2,7 +2,7 @@
 
 import type { Codec } from '../codec.ts';
 import { Reader } from '../reader.ts';
-import { sizeBigint, sizeDelimited, sizeInt64, sizeString } from '../wire.ts';
+import { sizeBigint, sizeDelimited, sizeInt64, sizeString, sizeUint32 } from '../wire.ts';
 import { Writer } from '../writer.ts';
 import { AlarmRequest, AuthDisableRequest, AuthEnableRequest, AuthRoleAddRequest, AuthRoleDeleteRequest, AuthRoleGetRequest, AuthRoleGrantPermissionRequest, AuthRoleListRequest, AuthRoleRevokePermissionRequest, AuthStatusRequest, AuthUserAddRequest, AuthUserChangePasswordRequest, AuthUserDeleteRequest, AuthUserGetRequest, AuthUserGrantRoleRequest, AuthUserListRequest, AuthUserRevokeRoleRequest, AuthenticateRequest, CompactionRequest, DeleteRangeRequest, LeaseCheckpointRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, TxnRequest } from './etcdserverpb.ts';
 
@@ -110,6 +110,8 @@ export interface MemberAttributesSet {
   memberId: bigint;
   name: string;
   clientUrls: string[];
+  /** Of the member's data directory. The first one stays; another one under this id has lost what the member promised. */
+  incarnation: bigint;
 }
 
 export const MemberAttributesSet: Codec<MemberAttributesSet> = {
@@ -118,12 +120,14 @@ export const MemberAttributesSet: Codec<MemberAttributesSet> = {
     { name: 'member_id', json: 'memberId', property: 'memberId', number: 1, kind: 'uint64', repeated: false, bigint: 'unsigned' },
     { name: 'name', json: 'name', property: 'name', number: 2, kind: 'string', repeated: false },
     { name: 'client_urls', json: 'clientUrls', property: 'clientUrls', number: 3, kind: 'string', repeated: true },
+    { name: 'incarnation', json: 'incarnation', property: 'incarnation', number: 4, kind: 'uint64', repeated: false, bigint: 'unsigned' },
   ],
   create(init?: Partial<MemberAttributesSet>): MemberAttributesSet {
     return {
       memberId: init?.memberId ?? 0n,
       name: init?.name ?? '',
       clientUrls: init?.clientUrls ?? [],
+      incarnation: init?.incarnation ?? 0n,
     };
   },
   size(m: MemberAttributesSet): number {
@@ -131,6 +135,7 @@ export const MemberAttributesSet: Codec<MemberAttributesSet> = {
     if (m.memberId !== 0n) n += 1 + sizeBigint(m.memberId);
     if (m.name !== '') n += 1 + sizeString(m.name);
     for (const x of m.clientUrls) n += 1 + sizeString(x);
+    if (m.incarnation !== 0n) n += 1 + sizeBigint(m.incarnation);
     return n;
   },
   write(m: MemberAttributesSet, w: Writer): void {
@@ -145,6 +150,10 @@ export const MemberAttributesSet: Codec<MemberAttributesSet> = {
     for (const x of m.clientUrls) {
       w.byte(26);
       w.string(x);
+    }
+    if (m.incarnation !== 0n) {
+      w.byte(32);
+      w.bigint(m.incarnation);
     }
   },
   encode(m: MemberAttributesSet): Buffer {
@@ -165,6 +174,9 @@ export const MemberAttributesSet: Codec<MemberAttributesSet> = {
           break;
         case 26:
           m.clientUrls.push(r.string());
+          break;
+        case 32:
+          m.incarnation = r.biguint();
           break;
         default:
           r.skip(tag);
@@ -228,15 +240,24 @@ export const ClusterVersionSet: Codec<ClusterVersionSet> = {
   },
 };
 
-/** A member as the membership store keeps it, and the context of a configuration change. */
+/**
+ * A member as the membership store keeps it, and the context of a configuration change. What has a meaning only in a change is
+ * not kept.
+ */
 export interface MemberRecord {
   id: bigint;
   name: string;
   peerUrls: string[];
   clientUrls: string[];
   isLearner: boolean;
-  /** Set on a configuration change that promotes a learner. */
+  /** In a change only: it promotes a learner. */
   isPromote: boolean;
+  /** In a change only: the member whose caller waits for it under the change's id; 0 when nobody does. */
+  proposer: bigint;
+  /** In a change only: most learners there may be after it; 0 for any number. The proposer's limit, so that all judge alike. */
+  learnersMax: number;
+  /** What the member said first, see MemberAttributesSet; 0 before. */
+  incarnation: bigint;
 }
 
 export const MemberRecord: Codec<MemberRecord> = {
@@ -248,6 +269,9 @@ export const MemberRecord: Codec<MemberRecord> = {
     { name: 'client_urls', json: 'clientUrls', property: 'clientUrls', number: 4, kind: 'string', repeated: true },
     { name: 'is_learner', json: 'isLearner', property: 'isLearner', number: 5, kind: 'bool', repeated: false },
     { name: 'is_promote', json: 'isPromote', property: 'isPromote', number: 6, kind: 'bool', repeated: false },
+    { name: 'proposer', json: 'proposer', property: 'proposer', number: 7, kind: 'uint64', repeated: false, bigint: 'unsigned' },
+    { name: 'learners_max', json: 'learnersMax', property: 'learnersMax', number: 8, kind: 'uint32', repeated: false },
+    { name: 'incarnation', json: 'incarnation', property: 'incarnation', number: 9, kind: 'uint64', repeated: false, bigint: 'unsigned' },
   ],
   create(init?: Partial<MemberRecord>): MemberRecord {
     return {
@@ -257,6 +281,9 @@ export const MemberRecord: Codec<MemberRecord> = {
       clientUrls: init?.clientUrls ?? [],
       isLearner: init?.isLearner ?? false,
       isPromote: init?.isPromote ?? false,
+      proposer: init?.proposer ?? 0n,
+      learnersMax: init?.learnersMax ?? 0,
+      incarnation: init?.incarnation ?? 0n,
     };
   },
   size(m: MemberRecord): number {
@@ -267,6 +294,9 @@ export const MemberRecord: Codec<MemberRecord> = {
     for (const x of m.clientUrls) n += 1 + sizeString(x);
     if (m.isLearner) n += 2;
     if (m.isPromote) n += 2;
+    if (m.proposer !== 0n) n += 1 + sizeBigint(m.proposer);
+    if (m.learnersMax !== 0) n += 1 + sizeUint32(m.learnersMax);
+    if (m.incarnation !== 0n) n += 1 + sizeBigint(m.incarnation);
     return n;
   },
   write(m: MemberRecord, w: Writer): void {
@@ -293,6 +323,18 @@ export const MemberRecord: Codec<MemberRecord> = {
     if (m.isPromote) {
       w.byte(48);
       w.byte(m.isPromote ? 1 : 0);
+    }
+    if (m.proposer !== 0n) {
+      w.byte(56);
+      w.bigint(m.proposer);
+    }
+    if (m.learnersMax !== 0) {
+      w.byte(64);
+      w.uint32(m.learnersMax);
+    }
+    if (m.incarnation !== 0n) {
+      w.byte(72);
+      w.bigint(m.incarnation);
     }
   },
   encode(m: MemberRecord): Buffer {
@@ -322,6 +364,15 @@ export const MemberRecord: Codec<MemberRecord> = {
           break;
         case 48:
           m.isPromote = r.bool();
+          break;
+        case 56:
+          m.proposer = r.biguint();
+          break;
+        case 64:
+          m.learnersMax = r.uint32();
+          break;
+        case 72:
+          m.incarnation = r.biguint();
           break;
         default:
           r.skip(tag);

@@ -13,6 +13,8 @@ export interface Hello {
   to: bigint;
   incarnation: bigint;
   version: string;
+  /** Where the sender is reached: for a receiver that has not heard of it yet. */
+  peerUrls: string[];
 }
 
 export const Hello: Codec<Hello> = {
@@ -23,6 +25,7 @@ export const Hello: Codec<Hello> = {
     { name: 'to', json: 'to', property: 'to', number: 3, kind: 'uint64', repeated: false, bigint: 'unsigned' },
     { name: 'incarnation', json: 'incarnation', property: 'incarnation', number: 4, kind: 'uint64', repeated: false, bigint: 'unsigned' },
     { name: 'version', json: 'version', property: 'version', number: 5, kind: 'string', repeated: false },
+    { name: 'peer_urls', json: 'peerUrls', property: 'peerUrls', number: 6, kind: 'string', repeated: true },
   ],
   create(init?: Partial<Hello>): Hello {
     return {
@@ -31,6 +34,7 @@ export const Hello: Codec<Hello> = {
       to: init?.to ?? 0n,
       incarnation: init?.incarnation ?? 0n,
       version: init?.version ?? '',
+      peerUrls: init?.peerUrls ?? [],
     };
   },
   size(m: Hello): number {
@@ -40,6 +44,7 @@ export const Hello: Codec<Hello> = {
     if (m.to !== 0n) n += 1 + sizeBigint(m.to);
     if (m.incarnation !== 0n) n += 1 + sizeBigint(m.incarnation);
     if (m.version !== '') n += 1 + sizeString(m.version);
+    for (const x of m.peerUrls) n += 1 + sizeString(x);
     return n;
   },
   write(m: Hello, w: Writer): void {
@@ -62,6 +67,10 @@ export const Hello: Codec<Hello> = {
     if (m.version !== '') {
       w.byte(42);
       w.string(m.version);
+    }
+    for (const x of m.peerUrls) {
+      w.byte(50);
+      w.string(x);
     }
   },
   encode(m: Hello): Buffer {
@@ -88,6 +97,9 @@ export const Hello: Codec<Hello> = {
           break;
         case 42:
           m.version = r.string();
+          break;
+        case 50:
+          m.peerUrls.push(r.string());
           break;
         default:
           r.skip(tag);
@@ -352,6 +364,8 @@ export interface PeerMember {
   peerUrls: string[];
   clientUrls: string[];
   isLearner: boolean;
+  /** Of its data directory; 0 before it ran. */
+  incarnation: bigint;
 }
 
 export const PeerMember: Codec<PeerMember> = {
@@ -362,6 +376,7 @@ export const PeerMember: Codec<PeerMember> = {
     { name: 'peer_urls', json: 'peerUrls', property: 'peerUrls', number: 3, kind: 'string', repeated: true },
     { name: 'client_urls', json: 'clientUrls', property: 'clientUrls', number: 4, kind: 'string', repeated: true },
     { name: 'is_learner', json: 'isLearner', property: 'isLearner', number: 5, kind: 'bool', repeated: false },
+    { name: 'incarnation', json: 'incarnation', property: 'incarnation', number: 6, kind: 'uint64', repeated: false, bigint: 'unsigned' },
   ],
   create(init?: Partial<PeerMember>): PeerMember {
     return {
@@ -370,6 +385,7 @@ export const PeerMember: Codec<PeerMember> = {
       peerUrls: init?.peerUrls ?? [],
       clientUrls: init?.clientUrls ?? [],
       isLearner: init?.isLearner ?? false,
+      incarnation: init?.incarnation ?? 0n,
     };
   },
   size(m: PeerMember): number {
@@ -379,6 +395,7 @@ export const PeerMember: Codec<PeerMember> = {
     for (const x of m.peerUrls) n += 1 + sizeString(x);
     for (const x of m.clientUrls) n += 1 + sizeString(x);
     if (m.isLearner) n += 2;
+    if (m.incarnation !== 0n) n += 1 + sizeBigint(m.incarnation);
     return n;
   },
   write(m: PeerMember, w: Writer): void {
@@ -401,6 +418,10 @@ export const PeerMember: Codec<PeerMember> = {
     if (m.isLearner) {
       w.byte(40);
       w.byte(m.isLearner ? 1 : 0);
+    }
+    if (m.incarnation !== 0n) {
+      w.byte(48);
+      w.bigint(m.incarnation);
     }
   },
   encode(m: PeerMember): Buffer {
@@ -428,6 +449,9 @@ export const PeerMember: Codec<PeerMember> = {
         case 40:
           m.isLearner = r.bool();
           break;
+        case 48:
+          m.incarnation = r.biguint();
+          break;
         default:
           r.skip(tag);
       }
@@ -440,6 +464,7 @@ export const PeerMember: Codec<PeerMember> = {
   },
 };
 
+/** Asked without a hello, too: by a member that has no data yet. */
 export interface InfoResponse {
   hello: Hello | undefined;
   members: PeerMember[];
@@ -709,5 +734,145 @@ export const LeaseAnswer: Codec<LeaseAnswer> = {
   },
   decode(bytes: Buffer): LeaseAnswer {
     return LeaseAnswer.read(new Reader(bytes), bytes.length);
+  },
+};
+
+/** Asked of the leader, who alone knows how far a learner is. */
+export interface PromoteAsk {
+  hello: Hello | undefined;
+  id: bigint;
+}
+
+export const PromoteAsk: Codec<PromoteAsk> = {
+  name: 'peerpb.PromoteAsk',
+  fields: [
+    { name: 'hello', json: 'hello', property: 'hello', number: 1, kind: 'message', repeated: false, message: () => Hello },
+    { name: 'ID', json: 'ID', property: 'id', number: 2, kind: 'uint64', repeated: false, bigint: 'unsigned' },
+  ],
+  create(init?: Partial<PromoteAsk>): PromoteAsk {
+    return {
+      hello: init?.hello,
+      id: init?.id ?? 0n,
+    };
+  },
+  size(m: PromoteAsk): number {
+    let n = 0;
+    if (m.hello !== undefined) n += 1 + sizeDelimited(Hello.size(m.hello));
+    if (m.id !== 0n) n += 1 + sizeBigint(m.id);
+    return n;
+  },
+  write(m: PromoteAsk, w: Writer): void {
+    if (m.hello !== undefined) {
+      w.byte(10);
+      w.uint32(Hello.size(m.hello));
+      Hello.write(m.hello, w);
+    }
+    if (m.id !== 0n) {
+      w.byte(16);
+      w.bigint(m.id);
+    }
+  },
+  encode(m: PromoteAsk): Buffer {
+    const w = new Writer(PromoteAsk.size(m));
+    PromoteAsk.write(m, w);
+    return w.finish();
+  },
+  read(r: Reader, end: number, into?: PromoteAsk): PromoteAsk {
+    const m = into ?? PromoteAsk.create();
+    while (r.pos < end) {
+      const tag = r.tag();
+      switch (tag) {
+        case 10:
+          m.hello = Hello.read(r, r.enter(), m.hello);
+          r.leave();
+          break;
+        case 16:
+          m.id = r.biguint();
+          break;
+        default:
+          r.skip(tag);
+      }
+    }
+    r.checkEnd(end);
+    return m;
+  },
+  decode(bytes: Buffer): PromoteAsk {
+    return PromoteAsk.read(new Reader(bytes), bytes.length);
+  },
+};
+
+export interface PromoteAnswer {
+  /** The member asked does not lead: ask another. */
+  notLeader: boolean;
+  /** Text of a refusal; empty when the learner votes now. */
+  error: string;
+  members: PeerMember[];
+}
+
+export const PromoteAnswer: Codec<PromoteAnswer> = {
+  name: 'peerpb.PromoteAnswer',
+  fields: [
+    { name: 'not_leader', json: 'notLeader', property: 'notLeader', number: 1, kind: 'bool', repeated: false },
+    { name: 'error', json: 'error', property: 'error', number: 2, kind: 'string', repeated: false },
+    { name: 'members', json: 'members', property: 'members', number: 3, kind: 'message', repeated: true, message: () => PeerMember },
+  ],
+  create(init?: Partial<PromoteAnswer>): PromoteAnswer {
+    return {
+      notLeader: init?.notLeader ?? false,
+      error: init?.error ?? '',
+      members: init?.members ?? [],
+    };
+  },
+  size(m: PromoteAnswer): number {
+    let n = 0;
+    if (m.notLeader) n += 2;
+    if (m.error !== '') n += 1 + sizeString(m.error);
+    for (const x of m.members) n += 1 + sizeDelimited(PeerMember.size(x));
+    return n;
+  },
+  write(m: PromoteAnswer, w: Writer): void {
+    if (m.notLeader) {
+      w.byte(8);
+      w.byte(m.notLeader ? 1 : 0);
+    }
+    if (m.error !== '') {
+      w.byte(18);
+      w.string(m.error);
+    }
+    for (const x of m.members) {
+      w.byte(26);
+      w.uint32(PeerMember.size(x));
+      PeerMember.write(x, w);
+    }
+  },
+  encode(m: PromoteAnswer): Buffer {
+    const w = new Writer(PromoteAnswer.size(m));
+    PromoteAnswer.write(m, w);
+    return w.finish();
+  },
+  read(r: Reader, end: number, into?: PromoteAnswer): PromoteAnswer {
+    const m = into ?? PromoteAnswer.create();
+    while (r.pos < end) {
+      const tag = r.tag();
+      switch (tag) {
+        case 8:
+          m.notLeader = r.bool();
+          break;
+        case 18:
+          m.error = r.string();
+          break;
+        case 26:
+          m.members.push(PeerMember.read(r, r.enter()));
+          r.leave();
+          break;
+        default:
+          r.skip(tag);
+      }
+    }
+    r.checkEnd(end);
+    return m;
+  },
+  decode(bytes: Buffer): PromoteAnswer {
+    return PromoteAnswer.read(new Reader(bytes), bytes.length);
   },
 };

@@ -4,7 +4,7 @@ import { AlarmRequest, AlarmResponse, AuthDisableRequest, AuthDisableResponse, A
 import { LockRequest, LockResponse, UnlockRequest, UnlockResponse } from './v3lockpb.ts';
 import { CampaignRequest, CampaignResponse, LeaderRequest, LeaderResponse, ProclaimRequest, ProclaimResponse, ResignRequest, ResignResponse } from './v3electionpb.ts';
 import { HealthCheckRequest, HealthCheckResponse } from './health.ts';
-import { Batch, InfoRequest, InfoResponse, LeaseAnswer, LeaseAsk, SnapshotChunk, SnapshotReceipt } from './peerpb.ts';
+import { Batch, InfoRequest, InfoResponse, LeaseAnswer, LeaseAsk, PromoteAnswer, PromoteAsk, SnapshotChunk, SnapshotReceipt } from './peerpb.ts';
 import type { MethodInfo } from '../services.ts';
 
 /** `etcdserverpb.KV`. */
@@ -573,6 +573,7 @@ export const peerService: {
     readonly snapshot: MethodInfo<SnapshotChunk, SnapshotReceipt, true, false>;
     readonly info: MethodInfo<InfoRequest, InfoResponse, false, false>;
     readonly lease: MethodInfo<LeaseAsk, LeaseAnswer, false, false>;
+    readonly promote: MethodInfo<PromoteAsk, PromoteAnswer, false, false>;
   };
 } = {
   name: 'peerpb.Peer',
@@ -608,6 +609,14 @@ export const peerService: {
       responseStream: false,
       request: LeaseAsk,
       response: LeaseAnswer,
+    },
+    promote: {
+      name: 'Promote',
+      path: '/peerpb.Peer/Promote',
+      requestStream: false,
+      responseStream: false,
+      request: PromoteAsk,
+      response: PromoteAnswer,
     },
   },
 };
