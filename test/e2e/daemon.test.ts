@@ -82,7 +82,7 @@ describe('a start that cannot be', () => {
       ['--initial-cluster', 'b=http://localhost:2380'],
       'couldn\'t find local name \\"default\\" in the initial cluster',
     ],
-    [['--initial-cluster-state', 'existing'], 'not supported yet'],
+    [['--initial-cluster-state', 'existing'], 'could not retrieve cluster information from the given URLs'],
   ])('%s end with 1, etcd’s words in the log, and nothing written', async (flags, words) => {
     const [clientPort = 0, peerPort = 0] = await freePorts(2);
     const dataDir = join(directory, 'data');

@@ -40,8 +40,13 @@ export class MembershipStore {
 
   /** All members, ascending by id. The name of one that has not started yet is empty. */
   list(): Member[] {
+    return this.records().map(memberOf);
+  }
+
+  /** All members with everything known of them, ascending by id. */
+  records(): MemberRecord[] {
     const ids = [...this.#members.keys()].sort((a, b) => (a < b ? -1 : 1));
-    return ids.map((id) => memberOf(this.#members.get(id)!));
+    return ids.map((id) => ({ ...this.#members.get(id)! }));
   }
 
   get(id: MemberId): Member | undefined {

@@ -8,6 +8,7 @@ import { endpointCommand } from './commands/endpoint.ts';
 import { delCommand, getCommand, putCommand } from './commands/kv.ts';
 import { leaseCommand } from './commands/lease.ts';
 import { memberCommand } from './commands/member.ts';
+import { moveLeaderCommand } from './commands/move-leader.ts';
 import { txnCommand } from './commands/txn.ts';
 import { versionCommand } from './commands/version.ts';
 import { toCommander } from './dialect.ts';
@@ -51,6 +52,7 @@ function buildProgram(terminal: Terminal): Command {
     endpointCommand(terminal),
     memberCommand(terminal),
     checkCommand(terminal),
+    moveLeaderCommand(terminal),
     versionCommand(terminal),
   ];
   for (const command of commands) inherit(program.addCommand(command), command);

@@ -60,7 +60,7 @@ describe('settings', () => {
       ...['--listen-metrics-urls', 'http://127.0.0.1:3', '--max-concurrent-streams', '21'],
       ...['--grpc-keepalive-min-time', '22s', '--grpc-keepalive-interval', '23s', '--grpc-keepalive-timeout', '24s'],
       ...['--initial-cluster-state', 'existing', '--wal-segment-bytes', '65537'],
-      ...['--rpc-transport', 'grpc-js'],
+      ...['--rpc-transport', 'grpc-js', '--strict-reconfig-check=false', '--max-learners', '25', '--force-new-cluster'],
     );
     expect(member).toMatchObject({
       name: 'm',
@@ -84,12 +84,15 @@ describe('settings', () => {
       compactionBatchLimit: 18,
       compactionSleepMs: 19,
       warningApplyMs: 20,
+      initialClusterState: 'existing',
+      strictReconfigCheck: false,
+      maxLearners: 25,
+      forceNewCluster: true,
       walSegmentBytes: 65_537,
     });
     expect(rest).toEqual({
       dataDir: '/d',
       walDir: '/w',
-      initialClusterState: 'existing',
       advertisePeerUrls: ['http://p:1'],
       listenClientUrls: [{ text: 'http://127.0.0.1:1', host: '127.0.0.1', port: 1 }],
       listenPeerUrls: [{ text: 'http://127.0.0.1:2', host: '127.0.0.1', port: 2 }],
@@ -212,7 +215,11 @@ describe('the founding cluster', () => {
     await expect(founding(...args)).rejects.toThrow(message);
   });
 
-  test('that exists already cannot be joined yet', async () => {
-    await expect(founding('--initial-cluster-state=existing')).rejects.toThrow('not supported yet');
+  test('that exists already knows the advertised URLs, so that they are not compared', async () => {
+    const joining = ['--initial-cluster-state=existing', '--initial-advertise-peer-urls=http://one:1'];
+    await founding(...joining, '--initial-cluster=a=http://two:1');
+    await expect(founding(...joining, '--initial-cluster=b=http://two:1')).rejects.toThrow('find local name "a"');
+    const doubled = '--initial-cluster=a=http://one:1,b=http://one:1';
+    await expect(founding(...joining, doubled)).rejects.toThrow('duplicate url');
   });
 });

@@ -16,7 +16,6 @@ export interface DaemonConfig {
   readonly dataDir: string;
   /** Undefined: inside the data directory. */
   readonly walDir: string | undefined;
-  readonly initialClusterState: 'new' | 'existing';
   readonly advertisePeerUrls: readonly string[];
   readonly listenPeerUrls: readonly HostUrl[];
   readonly listenClientUrls: readonly HostUrl[];
@@ -59,7 +58,6 @@ export function daemonConfigOf({ values, given }: ParsedFlags): DaemonConfig {
     member: memberConfigOf(values),
     dataDir: values.dataDir === '' ? `${values.name}.kvd` : values.dataDir,
     walDir: values.walDir === '' ? undefined : values.walDir,
-    initialClusterState: values.initialClusterState,
     advertisePeerUrls: values.initialAdvertisePeerUrls.map((url) => url.text),
     listenPeerUrls: values.listenPeerUrls,
     listenClientUrls: values.listenClientUrls,
@@ -82,6 +80,7 @@ function memberConfigOf(values: FlagValues): MemberConfig {
     ...memberDefaults,
     name: values.name,
     initialCluster: parseInitialCluster(cluster),
+    initialClusterState: values.initialClusterState,
     initialClusterToken: values.initialClusterToken,
     advertiseClientUrls: values.advertiseClientUrls.map((url) => url.text),
     heartbeatMs: values.heartbeatInterval,
@@ -92,6 +91,9 @@ function memberConfigOf(values: FlagValues): MemberConfig {
     maxTxnOps: values.maxTxnOps,
     maxRequestBytes: values.maxRequestBytes,
     leaseCheckpoint: values.leaseCheckpoint,
+    strictReconfigCheck: values.strictReconfigCheck,
+    maxLearners: values.maxLearners,
+    forceNewCluster: values.forceNewCluster,
     warningApplyMs: values.warningApplyDuration,
     // etcd takes 0 for the default in these.
     snapshotCount: values.snapshotCount || memberDefaults.snapshotCount,

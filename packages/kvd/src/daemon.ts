@@ -30,7 +30,15 @@ import {
   PromMeter,
   watchEventLoop,
 } from '@quorate/runtime';
-import { etcdVersion, GrpcPeerTransport, Member, memberServices, type Runtime, walDirectory } from '@quorate/server';
+import {
+  etcdVersion,
+  GrpcPeerTransport,
+  Member,
+  memberServices,
+  type Runtime,
+  type StartError,
+  walDirectory,
+} from '@quorate/server';
 import type { DaemonConfig } from './config.ts';
 import type { HostUrl } from './flags/urls.ts';
 import { checkFounding, type ResolveHost } from './founding.ts';
@@ -46,6 +54,8 @@ export interface DaemonOptions {
   readonly logger: Logger;
   readonly crash: CrashPoints;
   readonly resolveHost: ResolveHost;
+  /** The cluster does not know this member any more: stop it and end the process. */
+  readonly onExpelled: (error: StartError) => void;
   /** Must end the process. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -106,7 +116,9 @@ export class Daemon {
     const walDir = this.#config.walDir === undefined ? undefined : await this.#own(this.#config.walDir);
     await this.#bind(listenClientUrls, this.#clientPorts);
     await this.#bind(listenMetricsUrls, this.#metricsPorts);
-    const runtime = this.#runtime(dataDir, walDir);
+    const peers = this.#peers();
+    await peers.listen();
+    const runtime = this.#runtime(dataDir, walDir, peers);
     const isNew = (await runtime.disk.list(walDirectory)).length === 0;
     if (isNew) await checkFounding(this.#config, this.#options.resolveHost);
     return Member.start(this.#config.member, runtime);
@@ -126,12 +138,15 @@ export class Daemon {
     for (const { host, port } of urls) ports.push(await Port.listen({ host, port, clock: this.#clock, logger }));
   }
 
-  #runtime(dataDir: string, walDir: string | undefined): Runtime {
-    const { logger, crash, onFatal } = this.#options;
-    const meter = this.#meter;
+  #peers(): GrpcPeerTransport {
+    const { logger } = this.#options;
     const listenUrls = this.#config.listenPeerUrls.map((url) => url.text);
-    const peers = new GrpcPeerTransport({ listenUrls, clock: this.#clock, logger, meter, version: etcdVersion });
-    return nodeRuntime({ dataDir, walDir, peers, logger, meter, crash, onFatal });
+    return new GrpcPeerTransport({ listenUrls, clock: this.#clock, logger, meter: this.#meter, version: etcdVersion });
+  }
+
+  #runtime(dataDir: string, walDir: string | undefined, peers: GrpcPeerTransport): Runtime {
+    const { logger, crash, onExpelled, onFatal } = this.#options;
+    return nodeRuntime({ dataDir, walDir, peers, logger, meter: this.#meter, crash, onExpelled, onFatal });
   }
 
   async #serve(member: Member): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * The checks etcd makes of the founding cluster before a member without data starts: this member is in it, with the peer URLs it
- * advertises, and no two URLs are the same.
+ * The checks etcd makes of `--initial-cluster` before a member without data starts: this member is in it, when it founds the
+ * cluster with the peer URLs it advertises, and no two URLs are the same.
  */
 import type { DaemonConfig } from './config.ts';
 import { compareText, parseUrl } from './flags/urls.ts';
@@ -11,15 +11,13 @@ export type ResolveHost = (host: string) => Promise<readonly string[]>;
 
 /** What must hold when a member without data is started. Throws ConfigError. */
 export async function checkFounding(config: DaemonConfig, resolve: ResolveHost): Promise<void> {
-  const { name, initialCluster } = config.member;
-  if (config.initialClusterState === 'existing') {
-    throw new ConfigError('--initial-cluster-state=existing: joining a running cluster is not supported yet');
-  }
+  const { name, initialCluster, initialClusterState } = config.member;
   const own = initialCluster.find((member) => member.name === name);
   if (own === undefined) {
     throw new ConfigError(`couldn't find local name "${name}" in the initial cluster configuration`);
   }
-  await checkAdvertised(name, config.advertisePeerUrls, own.peerUrls, resolve);
+  // A member that joins has announced its URLs to the cluster before.
+  if (initialClusterState === 'new') await checkAdvertised(name, config.advertisePeerUrls, own.peerUrls, resolve);
   const all = initialCluster.flatMap((member) => member.peerUrls);
   if (new Set(all).size !== all.length) {
     const pairs = initialCluster.flatMap((member) => member.peerUrls.map((url) => `${member.name}=${url}`));

@@ -2,7 +2,7 @@
  * The daemon as a process: flags, log, signals, and the only place where a FatalError ends up.
  *
  *   0    asked for and done: --help, --version, a clean stop
- *   1    told something that cannot be: settings, ports, directories
+ *   1    told something that cannot be: settings, ports, directories; a member that its cluster does not know any more
  *   2    flags written wrongly
  *   3    files on disk contradict themselves; nothing was changed
  *   137  killed by itself: a failed write or sync, a broken invariant (or by somebody else's SIGKILL)
@@ -14,7 +14,7 @@ import { ListenError } from '@quorate/rpc';
 import { armCrashPoints, CrashPointError, die, killSelf } from '@quorate/runtime';
 import { etcdVersion, StartError } from '@quorate/server';
 import { daemonConfigOf, logConfigOf } from './config.ts';
-import { Daemon } from './daemon.ts';
+import { Daemon, type DaemonOptions } from './daemon.ts';
 import { FlagError, type ParsedFlags, parseCommand } from './flags/parse.ts';
 import { helpText, usageLine, versionText } from './flags/usage.ts';
 import { ConfigError } from './initial-cluster.ts';
@@ -46,8 +46,12 @@ async function runMember(flags: ParsedFlags, environment: NodeJS.ProcessEnv): Pr
   for (const { level, message, facts } of flags.notes) logger[level](message, facts);
   logger.info('starting kvd', { version: ownVersion(), etcd: etcdVersion, node: process.version, pid: process.pid });
   let daemon: Daemon | undefined;
+  const onExpelled = (error: Error): void => {
+    logger.error('the member cannot go on', { error: error.message });
+    void daemon?.stop().then(() => process.exit(1));
+  };
   try {
-    daemon = makeDaemon(flags, environment, logger, onFatal);
+    daemon = makeDaemon(flags, environment, { logger, onExpelled, onFatal });
     stopOnSignals(daemon, logger);
     await daemon.start();
   } catch (error) {
@@ -61,12 +65,11 @@ async function runMember(flags: ParsedFlags, environment: NodeJS.ProcessEnv): Pr
 function makeDaemon(
   flags: ParsedFlags,
   environment: NodeJS.ProcessEnv,
-  logger: Logger,
-  onFatal: (error: unknown) => void,
+  options: Pick<DaemonOptions, 'logger' | 'onExpelled' | 'onFatal'>,
 ): Daemon {
   const config = daemonConfigOf(flags);
   const crash = armCrashPoints(environment['KVD_CRASH_AT']);
-  return new Daemon(config, { logger, crash, onFatal, resolveHost });
+  return new Daemon(config, { ...options, crash, resolveHost });
 }
 
 /** Something the operator can put right without looking at the data. */

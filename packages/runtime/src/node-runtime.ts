@@ -1,7 +1,7 @@
 /** Everything a member needs from the world, on this machine. */
 import { lmdbBackendFactory } from '@quorate/backend';
 import type { CrashPoints, Logger, Meter } from '@quorate/base';
-import { type PeerTransport, type Runtime, walDirectory } from '@quorate/server';
+import { type PeerTransport, type Runtime, type StartError, walDirectory } from '@quorate/server';
 import { crc32c } from '@quorate/wal';
 import { nodeClock } from './node-clock.ts';
 import { NodeDisk } from './node-disk.ts';
@@ -17,12 +17,14 @@ export interface NodeRuntimeOptions {
   readonly logger: Logger;
   readonly meter: Meter;
   readonly crash: CrashPoints;
+  /** See Runtime. */
+  readonly onExpelled: (error: StartError) => void;
   /** Must end the process. */
   readonly onFatal: (error: unknown) => void;
 }
 
 export function nodeRuntime(options: NodeRuntimeOptions): Runtime {
-  const { dataDir, walDir, peers, logger, meter, crash, onFatal } = options;
+  const { dataDir, walDir, peers, logger, meter, crash, onExpelled, onFatal } = options;
   const disk = new NodeDisk(dataDir);
   return {
     clock: nodeClock,
@@ -34,6 +36,7 @@ export function nodeRuntime(options: NodeRuntimeOptions): Runtime {
     meter,
     crash,
     checksum: crc32c,
+    onExpelled,
     onFatal,
   };
 }

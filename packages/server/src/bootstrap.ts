@@ -1,5 +1,6 @@
 /**
- * From what the disk holds to a member's parts: a first start writes the founding configuration into an empty log, a restart
+ * From what the disk holds to a member's parts: a first start writes the founding configuration into an empty log, or begins with
+ * an empty one when the member joins a running cluster (join.ts); a restart
  * reads store and log and checks that they belong together. A crash anywhere in a first start is continued by the next one.
  *
  * What must fit, or the start is refused with nothing changed:
@@ -22,20 +23,15 @@ import {
 } from '@quorate/proto';
 import { Wal, type WalOptions, type WalRecovery } from '@quorate/wal';
 import type { InitialMember, MemberConfig } from './config.ts';
+import { forceNewCluster } from './force-new-cluster.ts';
 import { computeClusterId, computeMemberId } from './identity.ts';
+import { checkOthersBeforeFounding, findCluster, mustHaveOwn } from './join.ts';
 import type { PeerIdentity } from './peer-transport.ts';
 import type { Runtime } from './runtime.ts';
 import { Snapshotter, storeName } from './snapshotter.ts';
+import { StartError } from './start-error.ts';
 
 export const walDirectory = 'wal';
-
-/** A mistake in how the member was started; the text says what to do. Nothing was written. */
-export class StartError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = 'StartError';
-  }
-}
 
 /** What the disk says, ready for raft and the state machine. */
 export interface Booted {
@@ -82,21 +78,18 @@ function walOptionsOf(config: MemberConfig, runtime: Runtime): WalOptions {
 }
 
 async function createMember(config: MemberConfig, runtime: Runtime, walOptions: WalOptions): Promise<Booted> {
-  const ids = foundingIds(config);
-  const memberId = ids.get(config.name);
-  if (memberId === undefined) {
-    throw new StartError(`couldn't find local name "${config.name}" in the initial cluster configuration`);
-  }
-  if (new Set(ids.values()).size !== ids.size)
-    throw new StartError('two members of the initial cluster have the same URLs');
   await refuseOrphanStore(runtime);
-  const clusterId = computeClusterId([...ids.values()]);
+  const joins = config.initialClusterState === 'existing';
+  const { clusterId, memberId } = joins ? await findCluster(config, runtime) : await foundCluster(config, runtime);
   const identity: PeerIdentity = { clusterId, memberId, incarnation: randomId(runtime.random) };
   runtime.crash.hit('bootstrapBeforeWal');
   const wal = await Wal.create(walOptions, identity);
-  const { entries, hardState } = foundingLog(config.initialCluster, ids);
-  wal.append(hardState, entries);
-  await wal.sync();
+  // One that joins begins with nothing, and is sent the log or a snapshot by the leader.
+  const { entries, hardState } = joins ? emptyLog : foundingLog(config.initialCluster, foundingIds(config));
+  if (entries.length > 0) {
+    wal.append(hardState, entries);
+    await wal.sync();
+  }
   runtime.crash.hit('bootstrapAfterWal');
   const backend = await runtime.backends.open(storeName);
   runtime.crash.hit('bootstrapAfterBackend');
@@ -112,6 +105,25 @@ async function createMember(config: MemberConfig, runtime: Runtime, walOptions: 
     appliedIndex: 0,
     created: true,
   };
+}
+
+const emptyLog: { readonly entries: Entry[]; readonly hardState: HardState } = {
+  entries: [],
+  hardState: { term: 0, vote: 0n, commit: 0 },
+};
+
+/** The ids that the flags of a founding member mean. Rejects with StartError when they, or what the others say, forbid it. */
+async function foundCluster(
+  config: MemberConfig,
+  runtime: Runtime,
+): Promise<Pick<PeerIdentity, 'clusterId' | 'memberId'>> {
+  const own = mustHaveOwn(config);
+  const ids = foundingIds(config);
+  if (new Set(ids.values()).size !== ids.size)
+    throw new StartError('two members of the initial cluster have the same URLs');
+  const identity = { clusterId: computeClusterId([...ids.values()]), memberId: ids.get(own.name)! };
+  await checkOthersBeforeFounding(config, runtime, identity);
+  return identity;
 }
 
 /** A store that holds data although its log is gone: the log was lost or removed, and with it acknowledged writes. */
@@ -157,7 +169,10 @@ async function restartMember(config: MemberConfig, runtime: Runtime, walOptions:
   const backend = await runtime.backends.open(storeName);
   const { index: appliedIndex, confState } = readConsistentIndex(backend);
   const founding = await completeFounding(config, wal, recovery, clusterId);
-  const { entries, hardState } = founding ?? recovery;
+  const before = { ...(founding ?? recovery), appliedIndex, confState };
+  const { entries, hardState } = config.forceNewCluster
+    ? await forceNewCluster({ ...before, memberId: metadata.memberId, wal, logger: runtime.logger })
+    : before;
   const lastIndex = entries.at(-1)?.index ?? logStart.index;
   checkFit({ appliedIndex, lastIndex, logStart: logStart.index });
   runtime.logger.info('restarting a member', {
@@ -216,7 +231,7 @@ async function completeFounding(
 ): Promise<{ entries: Entry[]; hardState: HardState } | undefined> {
   if (recovery.entries.length > 0 || recovery.hardState.term > 0 || recovery.snapshot !== undefined) return undefined;
   const ids = foundingIds(config);
-  if (computeClusterId([...ids.values()]) !== clusterId) return undefined;
+  if (config.initialClusterState === 'existing' || computeClusterId([...ids.values()]) !== clusterId) return undefined;
   const log = foundingLog(config.initialCluster, ids);
   wal.append(log.hardState, log.entries);
   await wal.sync();

@@ -13,6 +13,11 @@ export interface MemberConfig {
   readonly name: string;
   /** `--initial-cluster`: all founding members, this one included. Read only when the member has no data yet. */
   readonly initialCluster: readonly InitialMember[];
+  /**
+   * `--initial-cluster-state`: `existing` takes the cluster's and the own id from the members that run. Read only when the member
+   * has no data yet.
+   */
+  readonly initialClusterState: 'new' | 'existing';
   /** `--initial-cluster-token`: goes into the member and cluster ids. */
   readonly initialClusterToken: string;
   /** `--advertise-client-urls`: published through the log for clients to find. */
@@ -49,6 +54,12 @@ export interface MemberConfig {
   readonly leaseCheckpoint: boolean;
   /** `--watch-progress-notify-interval` in milliseconds: how often idle watches that asked for it are told how far they are. */
   readonly watchProgressIntervalMs: number;
+  /** `--strict-reconfig-check`: whether changes of members are refused that could leave the cluster without a quorum. */
+  readonly strictReconfigCheck: boolean;
+  /** `--max-learners`: learners there may be at a time. */
+  readonly maxLearners: number;
+  /** `--force-new-cluster`: go on alone, without the members there were. */
+  readonly forceNewCluster: boolean;
   /** `--warning-apply-duration` in milliseconds: an apply step that takes longer is logged. */
   readonly warningApplyMs: number;
   /** Size of a WAL segment in bytes. */
@@ -57,6 +68,7 @@ export interface MemberConfig {
 
 /** etcd's defaults; name and cluster have none that fit two members. */
 export const memberDefaults: Omit<MemberConfig, 'name' | 'initialCluster' | 'advertiseClientUrls'> = {
+  initialClusterState: 'new',
   initialClusterToken: 'etcd-cluster',
   heartbeatMs: 100,
   electionMs: 1000,
@@ -74,6 +86,9 @@ export const memberDefaults: Omit<MemberConfig, 'name' | 'initialCluster' | 'adv
   compactionSleepMs: 10,
   leaseCheckpoint: true,
   watchProgressIntervalMs: 600_000,
+  strictReconfigCheck: true,
+  maxLearners: 1,
+  forceNewCluster: false,
   warningApplyMs: 100,
   walSegmentBytes: segmentSizeDefault,
 };

@@ -3,34 +3,27 @@
  */
 import type { ApplyResult } from '@quorate/apply';
 import type { Backend } from '@quorate/backend';
-import { formatId, invariant, type MemberId, noMember } from '@quorate/base';
+import { formatId, invariant, type MemberId } from '@quorate/base';
 import { WatchHub } from '@quorate/mvcc';
 import { ConfState, type Entry, type InternalRaftRequest, KvError, type Message } from '@quorate/proto';
-import { MemoryStorage, RawNode } from '@quorate/raft';
+import type { MemoryStorage, RawNode } from '@quorate/raft';
 import type { Booted } from './bootstrap.ts';
-import { confChangeCodec, confChangeOf } from './conf-change.ts';
+import { confChangeOf } from './conf-change.ts';
 import { type MemberConfig, requestTimeoutMs } from './config.ts';
 import { HeaderSource } from './header.ts';
 import { Leadership } from './leadership.ts';
+import { LeadershipHandOver } from './leadership-hand-over.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { LogCompactor } from './log-compactor.ts';
+import { openRaft, openStorage } from './open-raft.ts';
 import type { PeerHandler, SnapshotChunks } from './peer-transport.ts';
-import { Proposals } from './proposals.ts';
+import { type Proposal, Proposals } from './proposals.ts';
 import { RaftNode } from './raft-node.ts';
 import { ReadIndex } from './read-index.ts';
 import type { Runtime } from './runtime.ts';
 import { Snapshotter, storeName } from './snapshotter.ts';
+import { Standing } from './standing.ts';
 import { StateMachine } from './state-machine.ts';
-
-/** Raft limits that no flag sets; etcd's where it has them. */
-const raftLimits = {
-  maxSizePerMsg: 1024 * 1024,
-  /** Committed entries handed out at once: a slice of applying that stays within a few milliseconds. */
-  maxCommittedSizePerReady: 128 * 1024,
-  maxInflightMsgs: 512,
-  maxInflightBytes: 64 * 1024 * 1024,
-  maxUncommittedEntriesSize: 256 * 1024 * 1024,
-};
 
 export class MemberCore {
   readonly config: MemberConfig;
@@ -41,6 +34,7 @@ export class MemberCore {
   readonly proposals: Proposals;
   readonly reads: ReadIndex;
   readonly leases: LeaseKeeper;
+  readonly handOver: LeadershipHandOver;
   /** Watchers of the state; they outlive its replacement by a snapshot. */
   readonly watches: WatchHub;
   readonly #booted: Booted;
@@ -49,7 +43,9 @@ export class MemberCore {
   readonly #node: RaftNode;
   readonly #snapshotter: Snapshotter;
   readonly #compactor: LogCompactor;
+  readonly #standing: Standing;
   readonly #tickListeners: (() => void)[] = [];
+  #promote: PeerHandler['promote'] = () => Promise.reject(new KvError('stopped'));
   #state: StateMachine | undefined;
   #stopping = false;
 
@@ -67,6 +63,8 @@ export class MemberCore {
     this.proposals = this.#buildProposals();
     this.reads = this.#buildReads();
     this.leases = this.#buildLeases();
+    this.#standing = this.#buildStanding();
+    this.handOver = this.#buildHandOver();
     const pause = (): Promise<void> => new Promise((resolve) => clock.soon(resolve));
     this.#snapshotter = new Snapshotter({ backends, clusterId, checksum, crash, logger, pause });
     const onFatal = (error: unknown): void => this.#fatal(error);
@@ -81,6 +79,7 @@ export class MemberCore {
   async run(): Promise<void> {
     const { peers, logger } = this.runtime;
     this.#state = await this.#openState(this.#booted.backend);
+    this.#standing.mustBeMember();
     this.watches.attach(this.#state.store);
     await peers.start(this.#booted.identity, this.#peerHandler());
     this.#connectPeers();
@@ -92,7 +91,7 @@ export class MemberCore {
   /** Hands leadership over when leading, answers what waits, makes durable what was applied, closes everything. */
   async stop(): Promise<void> {
     if (this.#stopping) return;
-    await this.#handOver();
+    await this.handOver.toAnyone();
     this.#stopping = true;
     const stopped = new KvError('stopped');
     this.proposals.stop(stopped);
@@ -143,8 +142,18 @@ export class MemberCore {
     return this.#rawNode.confState().voters.includes(id);
   }
 
+  /** Highest index known to be on the disk of `id`; undefined for strangers, and when this member does not lead. */
+  matchOf(id: MemberId): number | undefined {
+    return this.#rawNode.progress(id)?.match;
+  }
+
   transferLeader(to: MemberId): void {
     this.#node.call(() => this.#rawNode.transferLeader(to));
+  }
+
+  /** What to do when a peer asks to promote a learner. */
+  onPromote(promote: PeerHandler['promote']): void {
+    this.#promote = promote;
   }
 
   /** Proposes and resolves with the outcome once it was applied here; refusals resolve as KvError too. */
@@ -217,6 +226,35 @@ export class MemberCore {
     });
   }
 
+  #buildStanding(): Standing {
+    const { clock, logger, onExpelled, onFatal } = this.runtime;
+    return new Standing({
+      memberId: this.memberId,
+      clock,
+      logger,
+      members: () => this.#state?.members,
+      farewellMs: 5 * this.config.electionMs,
+      onExpelled: (error) => {
+        if (!this.#stopping) (onExpelled ?? onFatal)(error);
+      },
+    });
+  }
+
+  #buildHandOver(): LeadershipHandOver {
+    const { clock, logger, peers } = this.runtime;
+    return new LeadershipHandOver({
+      memberId: this.memberId,
+      clock,
+      logger,
+      leadership: this.leadership,
+      electionMs: this.config.electionMs,
+      voters: () => this.#rawNode.confState().voters,
+      connectedSinceMs: (id) => peers.connectedSinceMs(id),
+      transferLeader: (to) => this.transferLeader(to),
+      stepDown: () => this.#node.call(() => this.#rawNode.stepDown()),
+    });
+  }
+
   #publishGauges(): void {
     const { meter } = this.runtime;
     const gauge = (name: string, help: string, read: () => number): void => meter.observedGauge({ name, help }, read);
@@ -246,7 +284,7 @@ export class MemberCore {
         headerPrefix: () => this.headers.prefix(),
         applyConfChange: (entry) =>
           this.#rawNode.applyConfChange(confChangeOf(entry), entry.index) ?? this.state.applyLoop.confState,
-        membersChanged: () => this.#connectPeers(),
+        membersChanged: () => this.#membersChanged(),
       },
     });
   }
@@ -262,7 +300,7 @@ export class MemberCore {
       storage: this.#storage,
       wal: this.#booted.wal,
       tickMs: this.config.heartbeatMs,
-      diskStallMs: this.config.electionMs / 2,
+      electionMs: this.config.electionMs,
       onFatal: (error) => this.#fatal(error),
       hooks: {
         apply: (entries) => this.#apply(entries),
@@ -272,6 +310,8 @@ export class MemberCore {
         onReadState: (context, index) => this.reads.onReadState(context, index),
         onSoftState: (state) => this.#leaderChanged(state.leader),
         onTick: () => this.#tick(),
+        changeRefused: (proposal: Proposal) => this.proposals.resolve(proposal.id, new KvError('proposalDropped')),
+        stoodStill: (what, forMs) => this.handOver.afterStandstill(what, forMs),
         afterApply: () => this.#afterApply(),
       },
     });
@@ -316,16 +356,23 @@ export class MemberCore {
 
   #peerHandler(): PeerHandler {
     return {
-      receive: (messages) => this.#node.receive(messages),
+      // What a removed member says is of no concern any more, whatever its term.
+      receive: (messages) => {
+        if (messages[0] !== undefined && !this.#standing.isRemoved(messages[0].from)) this.#node.receive(messages);
+      },
       receiveSnapshot: (message, chunks) => this.#receiveSnapshot(message, chunks),
       unreachable: (peer) => this.#node.call(() => this.#rawNode.reportUnreachable(peer)),
       gone: (peer) => this.#peerGone(peer),
       lease: (ask) => this.leases.ask(ask),
       info: () => ({
-        members: this.#state?.members.list() ?? [],
+        members: this.#state?.members.records() ?? [],
         leader: this.leadership.leader,
         appliedIndex: this.appliedIndex,
       }),
+      promote: (id) => this.#promote(id),
+      peerUrls: () => this.#peerUrls(),
+      refusalOf: (speaker) => this.#standing.refusalOf(speaker),
+      refusedBy: (peer, refusal) => this.#standing.refusedBy(peer, refusal),
     };
   }
 
@@ -345,6 +392,17 @@ export class MemberCore {
         if (!this.#rawNode.hasLeader) this.#rawNode.campaign();
       });
     });
+  }
+
+  /** As the cluster has them; before it does, as the flags have them. */
+  #peerUrls(): readonly string[] {
+    const known = this.#state?.members.get(this.memberId)?.peerURLs;
+    return known ?? this.config.initialCluster.find(({ name }) => name === this.config.name)?.peerUrls ?? [];
+  }
+
+  #membersChanged(): void {
+    this.#connectPeers();
+    this.#standing.membersChanged();
   }
 
   #connectPeers(): void {
@@ -401,23 +459,8 @@ export class MemberCore {
     this.#compactor.restartedAt(index);
     this.runtime.crash.hit('snapshotBeforeRelease');
     await wal.release(index);
-    this.#connectPeers();
+    this.#membersChanged();
     this.reads.onApplied(index);
-  }
-
-  /** A leader that stops first gives leadership to the voter connected longest, so that no election time-out passes. */
-  async #handOver(): Promise<void> {
-    if (!this.leadership.isLeader) return;
-    const { peers } = this.runtime;
-    let best: { id: MemberId; sinceMs: number } | undefined;
-    for (const { id } of this.state.members.list()) {
-      const sinceMs = this.isVoter(id) ? peers.connectedSinceMs(id) : undefined;
-      if (sinceMs !== undefined && (best === undefined || sinceMs < best.sinceMs)) best = { id, sinceMs };
-    }
-    if (best === undefined) return;
-    this.transferLeader(best.id);
-    const { memberId } = this;
-    await this.leadership.waitFor((leader) => leader !== memberId && leader !== noMember, 2 * this.config.electionMs);
   }
 
   #fatal(error: unknown): void {
@@ -425,32 +468,4 @@ export class MemberCore {
     this.#stopping = true;
     this.runtime.onFatal(error);
   }
-}
-
-/** The log in memory, as the disk has it. */
-function openStorage(booted: Booted): MemoryStorage {
-  const { logStart, confState, entries, hardState } = booted;
-  const storage = new MemoryStorage();
-  if (logStart.index > 0) storage.applySnapshot({ data: Buffer.alloc(0), metadata: { ...logStart, confState } });
-  storage.append(entries);
-  storage.setHardState(hardState);
-  // The state may be ahead of where the log begins, and the configuration comes with the state.
-  storage.setConfState(confState);
-  return storage;
-}
-
-function openRaft(config: MemberConfig, runtime: Runtime, booted: Booted, storage: MemoryStorage): RawNode {
-  return new RawNode({
-    id: booted.identity.memberId,
-    electionTicks: Math.floor(config.electionMs / config.heartbeatMs),
-    heartbeatTicks: 1,
-    storage,
-    applied: booted.appliedIndex,
-    asyncStorageWrites: true,
-    checkQuorum: true,
-    preVote: config.preVote,
-    random: runtime.random,
-    confChangeCodec,
-    ...raftLimits,
-  });
 }

@@ -10,6 +10,14 @@ export function computeMemberId(peerUrls: readonly string[], clusterToken: strin
   return hash.digest().readBigUInt64BE(0);
 }
 
+/**
+ * Id of a member that is added to a running cluster: the time, in seconds since 1970, in the place of the token, so that another
+ * member at the same address is another one.
+ */
+export function computeAddedMemberId(peerUrls: readonly string[], unixSeconds: number): MemberId {
+  return computeMemberId(peerUrls, String(unixSeconds));
+}
+
 /** First 8 bytes of SHA-1 over the founding members' ids as 8 big-endian bytes each, ascending. */
 export function computeClusterId(memberIds: readonly MemberId[]): ClusterId {
   const hash = createHash('sha1');

@@ -1,6 +1,6 @@
-export { type Booted, foundingIds, StartError, walDirectory } from './bootstrap.ts';
+export { type Booted, foundingIds, walDirectory } from './bootstrap.ts';
 export { type InitialMember, type MemberConfig, memberDefaults, requestTimeoutMs } from './config.ts';
-export { computeClusterId, computeMemberId } from './identity.ts';
+export { computeAddedMemberId, computeClusterId, computeMemberId } from './identity.ts';
 export { Leadership } from './leadership.ts';
 export { etcdVersion, storageVersion } from './maintenance-server.ts';
 export { Member } from './member.ts';
@@ -11,10 +11,12 @@ export type {
   PeerIdentity,
   PeerInfo,
   PeerTransport,
+  RemoteInfo,
   SnapshotChunks,
 } from './peer-transport.ts';
 export { GrpcPeerTransport, type GrpcPeerTransportOptions } from './peers/grpc-peer-transport.ts';
 export type { Runtime } from './runtime.ts';
 export { memberServices } from './services.ts';
 export { encodeSnapshot, SnapshotDecoder, type SnapshotRow } from './snapshot-codec.ts';
+export { StartError } from './start-error.ts';
 export { StateMachine, type StateMachineOptions } from './state-machine.ts';

@@ -80,7 +80,24 @@ export class Member {
       maxRequestBytes: config.maxRequestBytes,
       progressIntervalMs: config.watchProgressIntervalMs,
     });
-    this.cluster = new ClusterServer({ headers, reads, state });
+    this.cluster = new ClusterServer({
+      memberId,
+      clock,
+      logger: runtime.logger,
+      meter: runtime.meter,
+      headers,
+      leadership,
+      proposals,
+      reads,
+      state,
+      peers,
+      matchOf: (id) => core.matchOf(id),
+      moveLeadershipFrom: (id) => core.handOver.awayFrom(id),
+      strictReconfigCheck: config.strictReconfigCheck,
+      maxLearners: config.maxLearners,
+      timeoutMs: requestTimeoutMs(config),
+    });
+    core.onPromote((id) => this.cluster.promoteHere(id));
     this.maintenance = new MaintenanceServer({
       headers,
       leadership,
@@ -137,10 +154,10 @@ export class Member {
    */
   published(): Promise<void> {
     const core = this.#core;
-    const { memberId } = this.identity;
+    const { memberId, incarnation } = this.identity;
     const { name, advertiseClientUrls } = this.config;
     return publish({
-      attributes: MemberAttributesSet.create({ memberId, name, clientUrls: [...advertiseClientUrls] }),
+      attributes: MemberAttributesSet.create({ memberId, name, clientUrls: [...advertiseClientUrls], incarnation }),
       leadership: core.leadership,
       propose: (request) => core.propose(request),
       timeoutMs: requestTimeoutMs(this.config),

@@ -3,7 +3,8 @@
  * A state too large for a message (a snapshot) travels on a stream of its own, with its own flow control.
  */
 import type { ClusterId, MemberId } from '@quorate/base';
-import type { LeaseAnswer, LeaseAsk, Member, Message } from '@quorate/proto';
+import type { LeaseAnswer, LeaseAsk, Message, PeerMember, PromoteAnswer } from '@quorate/proto';
+import type { Refusal, Speaker } from './standing.ts';
 
 /** Whose messages these are; refused by the other side when it does not fit. */
 export interface PeerIdentity {
@@ -21,9 +22,14 @@ export interface PeerAddress {
 
 /** A member's knowledge of its cluster, as asked by peers. */
 export interface PeerInfo {
-  readonly members: readonly Member[];
+  readonly members: readonly PeerMember[];
   readonly leader: MemberId;
   readonly appliedIndex: number;
+}
+
+/** What a member answers to one that has no data yet. */
+export interface RemoteInfo extends PeerInfo {
+  readonly clusterId: ClusterId;
 }
 
 /** What is asked of the leader about a lease. */
@@ -46,12 +52,25 @@ export interface PeerHandler {
   lease(ask: LeaseQuestion): Promise<LeaseAnswer>;
   /** What this member knows of the cluster, for members that join or check. */
   info(): PeerInfo;
+  /** Makes a learner a voter, if this member leads. */
+  promote(id: MemberId): Promise<PromoteAnswer>;
+  /** Where this member is reached by its peers. */
+  peerUrls(): readonly string[];
+  /** Why a member is not to be listened to; undefined when it is. */
+  refusalOf(speaker: Speaker): Refusal | undefined;
+  /** `peer` does not listen to this member any more, for good. */
+  refusedBy(peer: MemberId, refusal: Refusal): void;
 }
 
 export interface PeerTransport {
   /** Starts to accept and to connect. */
   start(identity: PeerIdentity, handler: PeerHandler): Promise<void>;
-  /** The other members as of now; connections to members no longer listed end. */
+  /** What the member at `url` knows of its cluster; may be called before start. Rejects when it does not answer in time. */
+  fetchInfo(url: string, timeoutMs: number): Promise<RemoteInfo>;
+  /**
+   * The other members as of now; connections to and from members that are refused end. One that is not listed and not refused,
+   * but speaks to us, knows more than we do: it is answered at the address it names.
+   */
   setPeers(peers: readonly PeerAddress[]): void;
   /** Sends without waiting; messages of one call to one peer travel together. Lost messages are reported as unreachable. */
   send(messages: readonly Message[]): void;
@@ -59,6 +78,8 @@ export interface PeerTransport {
   sendSnapshot(message: Message, chunks: SnapshotChunks): Promise<void>;
   /** Asks a member that may lead about a lease; rejects when there is no answer within `timeoutMs`. */
   askLease(to: MemberId, ask: LeaseQuestion, timeoutMs: number): Promise<LeaseAnswer>;
+  /** Asks a member that may lead to make a learner a voter; rejects when there is no answer within `timeoutMs`. */
+  askPromote(to: MemberId, id: MemberId, timeoutMs: number): Promise<PromoteAnswer>;
   /** Milliseconds (clock) since when the peer is connected without a break, undefined while it is not. */
   connectedSinceMs(peer: MemberId): number | undefined;
   stop(): Promise<void>;

@@ -5,7 +5,7 @@
  */
 import type { ApplyResult } from '@quorate/apply';
 import { type Clock, type Counter, invariant, type MemberId, type Meter } from '@quorate/base';
-import { InternalRaftRequest, KvError, RequestHeader } from '@quorate/proto';
+import { ConfChange, InternalRaftRequest, KvError, MemberRecord, RequestHeader } from '@quorate/proto';
 
 /** What a caller is told: the applied result, or why there is none. */
 export type ProposalDone = (outcome: ApplyResult | KvError) => void;
@@ -15,6 +15,8 @@ export interface Proposal {
   readonly id: number;
   /** Encoded request, owned: becomes the entry's data. */
   readonly data: Buffer;
+  /** The change of configuration that {@link data} is the encoding of; undefined for requests. */
+  readonly change: ConfChange | undefined;
   readonly startedMs: number;
   /** False once answered; a proposal nobody waits for any more is not handed to raft. */
   waiting: boolean;
@@ -76,9 +78,25 @@ export class Proposals {
     if (this.#options.applyLag() > applyLagMax) throw new KvError('tooManyRequests');
     const id = this.#nextId();
     request.header = RequestHeader.create({ id, proposer: this.#options.memberId, leaderTerm });
-    const data = InternalRaftRequest.encode(request);
-    if (data.length > this.#options.maxRequestBytes) throw new KvError('requestTooLarge');
-    const proposal: Proposal = { id, data, startedMs: this.#options.clock.nowMs(), waiting: true, done };
+    return this.#register({ id, data: InternalRaftRequest.encode(request), change: undefined }, done);
+  }
+
+  /**
+   * Proposes a change of configuration of kind `type` (a number of ConfChangeType) to the member described; who waits for it is
+   * filled in here. Otherwise like {@link propose}; the outcome's response has only a header.
+   */
+  proposeChange(type: number, record: Partial<MemberRecord> & { readonly id: MemberId }, done: ProposalDone): Proposal {
+    if (this.#stopped !== undefined) throw this.#stopped;
+    const id = this.#nextId();
+    const described = MemberRecord.create({ ...record, proposer: this.#options.memberId });
+    const change = ConfChange.create({ id, type, nodeId: record.id, context: MemberRecord.encode(described) });
+    return this.#register({ id, data: ConfChange.encode(change), change }, done);
+  }
+
+  #register(what: Pick<Proposal, 'id' | 'data' | 'change'>, done: ProposalDone): Proposal {
+    if (what.data.length > this.#options.maxRequestBytes) throw new KvError('requestTooLarge');
+    const { id, data, change } = what;
+    const proposal: Proposal = { id, data, change, startedMs: this.#options.clock.nowMs(), waiting: true, done };
     this.#pending.set(id, proposal);
     this.#options.enqueue(proposal);
     return proposal;

@@ -40,7 +40,7 @@ function follower() {
       connectedSinceMs: (peer) => (connected.has(peer) ? 0 : undefined),
     },
     tickMs: 100,
-    diskStallMs: 500,
+    electionMs: 1_000,
     hooks: {
       apply: () => {},
       installSnapshot: () => Promise.resolve(),
@@ -50,6 +50,8 @@ function follower() {
       onSoftState: () => {},
       onTick: () => {},
       afterApply: () => {},
+      changeRefused: () => {},
+      stoodStill: () => {},
     },
     onFatal: (error) => {
       throw error;
@@ -66,7 +68,7 @@ function follower() {
 }
 
 function proposal(text: string): Proposal {
-  return { id: 1, data: Buffer.from(text), startedMs: 0, waiting: true, done: () => {} };
+  return { id: 1, data: Buffer.from(text), change: undefined, startedMs: 0, waiting: true, done: () => {} };
 }
 
 test('proposals are kept until there is a way to the leader, then forwarded once and in order', () => {

@@ -10,7 +10,14 @@
  */
 import { type Clock, type CrashPoints, invariant, type MemberId } from '@quorate/base';
 import type { Entry, HardState, Message } from '@quorate/proto';
-import { localAppendThread, localApplyThread, type MemoryStorage, type RawNode, type SoftState } from '@quorate/raft';
+import {
+  localAppendThread,
+  localApplyThread,
+  type MemoryStorage,
+  type RawNode,
+  Role,
+  type SoftState,
+} from '@quorate/raft';
 import type { Wal } from '@quorate/wal';
 import type { PeerTransport } from './peer-transport.ts';
 import type { Proposal } from './proposals.ts';
@@ -26,8 +33,8 @@ export interface RaftNodeOptions {
   readonly peers: Pick<PeerTransport, 'send' | 'connectedSinceMs'>;
   /** Milliseconds of one tick. */
   readonly tickMs: number;
-  /** A sync that takes longer than this stops the ticks: a member whose disk hangs must neither lead nor campaign. */
-  readonly diskStallMs: number;
+  /** A sync that takes longer than half of this stops the ticks: a member whose disk hangs must neither lead nor campaign. */
+  readonly electionMs: number;
   readonly hooks: RaftNodeHooks;
   /** Any error here is the end of the member. */
   readonly onFatal: (error: unknown) => void;
@@ -45,6 +52,10 @@ export interface RaftNodeHooks {
   onReadState(context: Buffer, index: number): void;
   onSoftState(state: SoftState): void;
   onTick(): void;
+  /** Raft does not let this change of configuration into the log: it does not fit the configuration in force. */
+  changeRefused(proposal: Proposal): void;
+  /** This member leads, and its disk or its processor stood still for longer than an election time-out. */
+  stoodStill(what: 'disk' | 'event loop', forMs: number): void;
   /** After the turn's applies: bookkeeping such as log compaction. */
   afterApply(): void;
 }
@@ -62,6 +73,9 @@ export class RaftNode {
   readonly #options: RaftNodeOptions;
   #inbox: Message[] = [];
   #proposals: Proposal[] = [];
+  /** Changes of configuration not yet proposed, and the one whose answer is awaited: one goes at a time. */
+  #changes: Proposal[] = [];
+  #changeUnderWay: Proposal | undefined;
   #calls: (() => void)[] = [];
   /** Appends handed out by the core that no group has taken yet. */
   #appends: Append[] = [];
@@ -72,6 +86,9 @@ export class RaftNode {
   /** Index of the newest snapshot raft took. */
   #snapshotTaken = 0;
   #saving = false;
+  #lastTickMs: number;
+  /** The sync under way for which this leader was already told that it stood still. */
+  #reportedSyncMs: number | undefined;
   #turnScheduled = false;
   #inTurn = false;
   #stopped = false;
@@ -80,9 +97,11 @@ export class RaftNode {
   constructor(options: RaftNodeOptions) {
     this.#options = options;
     this.#promised = options.storage.initialState().hardState;
+    this.#lastTickMs = options.clock.nowMs();
   }
 
   start(): void {
+    this.#lastTickMs = this.#options.clock.nowMs();
     this.#scheduleTick();
     this.wake();
   }
@@ -118,7 +137,8 @@ export class RaftNode {
   }
 
   propose(proposal: Proposal): void {
-    this.#proposals.push(proposal);
+    if (proposal.change === undefined) this.#proposals.push(proposal);
+    else this.#changes.push(proposal);
     this.wake();
   }
 
@@ -154,6 +174,7 @@ export class RaftNode {
     this.#runCalls();
     this.#stepInbox();
     this.#proposeQueued();
+    this.#proposeChange();
     hooks.beforeReady();
     while (rawNode.hasReady() && !this.#stopped) {
       this.#handleReady();
@@ -191,6 +212,23 @@ export class RaftNode {
       this.#reachesLeader() &&
       this.#options.rawNode.proposeBatch(waiting.map((proposal) => proposal.data));
     this.#proposals = accepted ? [] : waiting;
+  }
+
+  /**
+   * One change of configuration at a time: raft takes no second one before the first is applied, and a leader that is sent one all
+   * the same drops it without a word.
+   */
+  #proposeChange(): void {
+    if (this.#changeUnderWay?.waiting === true || this.#changes.length === 0) return;
+    const { rawNode, hooks } = this.#options;
+    this.#changes = this.#changes.filter((proposal) => proposal.waiting);
+    const [next] = this.#changes;
+    if (next?.change === undefined || !this.#reachesLeader() || !rawNode.mayChangeConfiguration) return;
+    const result = rawNode.proposeConfChange(next.change);
+    if (result === 'dropped') return;
+    this.#changes.shift();
+    if (result === 'refused') hooks.changeRefused(next);
+    else this.#changeUnderWay = next;
   }
 
   /** A proposal forwarded on no stream is lost, and cannot be sent again: whether it was lost is not known to raft. */
@@ -348,12 +386,28 @@ export class RaftNode {
 
   /** One tick per timer, however late it fires: a loop that was held up must not count the others' silence as theirs. */
   #tick(): void {
-    const { wal, clock, rawNode, hooks, diskStallMs } = this.#options;
+    const { rawNode, clock, hooks, wal, electionMs } = this.#options;
+    const now = clock.nowMs();
     const syncing = wal.syncStartedAtMs;
-    const stalled = syncing !== undefined && clock.nowMs() - syncing > diskStallMs;
-    if (!stalled) rawNode.tick();
+    const stalledMs = syncing === undefined ? 0 : now - syncing;
+    this.#lookForStandstill(now, stalledMs);
+    this.#lastTickMs = now;
+    if (stalledMs <= electionMs / 2) rawNode.tick();
     hooks.onTick();
     this.wake();
+  }
+
+  /** A leader that stood still has been given up by the others, or holds them up: it does not go on as if nothing had happened. */
+  #lookForStandstill(now: number, stalledMs: number): void {
+    const { rawNode, hooks, wal, electionMs, tickMs } = this.#options;
+    if (rawNode.role !== Role.leader) return;
+    const lateMs = now - this.#lastTickMs - tickMs;
+    if (lateMs > electionMs) {
+      hooks.stoodStill('event loop', lateMs);
+    } else if (stalledMs > electionMs && this.#reportedSyncMs !== wal.syncStartedAtMs) {
+      this.#reportedSyncMs = wal.syncStartedAtMs;
+      hooks.stoodStill('disk', stalledMs);
+    }
   }
 }
 

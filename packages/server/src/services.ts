@@ -29,6 +29,10 @@ export function memberServices(member: Member): ServiceMethod[] {
     ...serviceHandlers(services.watch, { watch: member.watch.watch }),
     ...serviceHandlers(services.cluster, {
       memberList: (request, _call, reply) => member.cluster.memberList(request, reply),
+      memberAdd: (request, _call, reply) => answer(reply, () => member.cluster.memberAdd(request)),
+      memberRemove: (request, _call, reply) => answer(reply, () => member.cluster.memberRemove(request)),
+      memberUpdate: (request, _call, reply) => answer(reply, () => member.cluster.memberUpdate(request)),
+      memberPromote: (request, _call, reply) => answer(reply, () => member.cluster.memberPromote(request)),
     }),
     ...serviceHandlers(services.maintenance, {
       status: (_request, _call, reply) => answer(reply, () => Promise.resolve(member.maintenance.status())),

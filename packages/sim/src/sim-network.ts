@@ -3,13 +3,21 @@
  * is bytes: a message is encoded at the sender and decoded at the receiver, so no object is ever shared.
  */
 import { formatId, type MemberId, type Random } from '@quorate/base';
-import { LeaseAnswer, LeaseAsk, Message, MessageType, type Message as RaftMessage } from '@quorate/proto';
+import {
+  LeaseAnswer,
+  LeaseAsk,
+  Message,
+  MessageType,
+  PromoteAnswer,
+  type Message as RaftMessage,
+} from '@quorate/proto';
 import type {
   LeaseQuestion,
   PeerAddress,
   PeerHandler,
   PeerIdentity,
   PeerTransport,
+  RemoteInfo,
   SnapshotChunks,
 } from '@quorate/server';
 import type { SimProcess } from './process.ts';
@@ -45,6 +53,12 @@ interface Endpoint {
 interface AskLimits {
   readonly asker: SimProcess;
   readonly timeoutMs: number;
+}
+
+/** Whom a question reaches when it arrives, and whether an answer finds the way back. */
+interface AskPath extends AskLimits {
+  readonly there: () => Endpoint | undefined;
+  readonly back: () => boolean;
 }
 
 export class SimNetwork {
@@ -140,31 +154,61 @@ export class SimNetwork {
     await sender.later(this.#delay(), () => undefined);
   }
 
-  /** Carries a question there and its answer back; fails when the link does, and when nobody answers in time. */
+  /** Carries a question about a lease there and its answer back. */
   askLease(from: MemberId, to: MemberId, ask: LeaseQuestion, limits: AskLimits): Promise<LeaseAnswer> {
     const bytes = LeaseAsk.encode(LeaseAsk.create(ask));
-    const { asker, timeoutMs } = limits;
+    const path = { there: () => this.#reached(from, to), back: () => this.reaches(to, from), ...limits };
+    return this.#ask(path, async ({ handler }) => {
+      const answer = await handler.lease(LeaseAsk.decode(bytes));
+      return LeaseAnswer.decode(LeaseAnswer.encode(answer));
+    });
+  }
+
+  /** Carries a request to promote a learner there and its answer back. */
+  askPromote(from: MemberId, to: MemberId, id: MemberId, limits: AskLimits): Promise<PromoteAnswer> {
+    const path = { there: () => this.#reached(from, to), back: () => this.reaches(to, from), ...limits };
+    return this.#ask(path, async ({ handler }) =>
+      PromoteAnswer.decode(PromoteAnswer.encode(await handler.promote(id))),
+    );
+  }
+
+  /** What the member at `url` says of its cluster, to one that has no identity yet and so cannot be cut off. */
+  fetchInfo(url: string, limits: AskLimits): Promise<RemoteInfo> {
+    const there = (): Endpoint | undefined =>
+      [...this.#endpoints.values()].find((one) => one.process.alive && one.handler.peerUrls().includes(url));
+    return this.#ask({ there, back: () => true, ...limits }, ({ handler, identity }) =>
+      Promise.resolve({ clusterId: identity.clusterId, ...handler.info() }),
+    );
+  }
+
+  /** Fails when the link does, and when nobody answers in time. */
+  #ask<T>(path: AskPath, run: (target: Endpoint) => Promise<T>): Promise<T> {
+    const { asker, timeoutMs, there, back } = path;
     return new Promise((resolve, reject) => {
       this.#scheduler.after(
         timeoutMs,
         asker.guard(() => reject(new Error('no answer'))),
       );
       this.#scheduler.after(this.#delay(), () => {
-        const target = this.#endpoints.get(to);
-        if (target === undefined || !this.reaches(from, to)) return;
-        const back = (answer: () => void): void => {
+        const target = there();
+        if (target === undefined) return;
+        const answer = (settle: () => void): void => {
           this.#scheduler.after(this.#delay(), () => {
-            if (this.reaches(to, from)) asker.guard(answer)();
+            if (back()) asker.guard(settle)();
           });
         };
         target.process.guard(() => {
-          target.handler.lease(LeaseAsk.decode(bytes)).then(
-            (answer) => back(() => resolve(LeaseAnswer.decode(LeaseAnswer.encode(answer)))),
-            (error: unknown) => back(() => reject(error)),
+          run(target).then(
+            (value) => answer(() => resolve(value)),
+            (error: unknown) => answer(() => reject(error)),
           );
         })();
       });
     });
+  }
+
+  #reached(from: MemberId, to: MemberId): Endpoint | undefined {
+    return this.reaches(from, to) ? this.#endpoints.get(to) : undefined;
   }
 
   #deliver(from: MemberId, to: MemberId, bytes: Buffer): void {
@@ -233,6 +277,14 @@ class SimPeers implements PeerTransport {
 
   askLease(to: MemberId, ask: LeaseQuestion, timeoutMs: number): Promise<LeaseAnswer> {
     return this.#network.askLease(this.#identity!.memberId, to, ask, { asker: this.#process, timeoutMs });
+  }
+
+  askPromote(to: MemberId, id: MemberId, timeoutMs: number): Promise<PromoteAnswer> {
+    return this.#network.askPromote(this.#identity!.memberId, to, id, { asker: this.#process, timeoutMs });
+  }
+
+  fetchInfo(url: string, timeoutMs: number): Promise<RemoteInfo> {
+    return this.#network.fetchInfo(url, { asker: this.#process, timeoutMs });
   }
 
   connectedSinceMs(peer: MemberId): number | undefined {

@@ -1,4 +1,4 @@
-/** `member list`. */
+/** `member`: who is in the cluster, and changes of that (member-changes.ts). */
 import type { Command } from 'commander';
 import { Exit, ExitError } from '../exit.ts';
 import { stringFlag } from '../flags.ts';
@@ -7,9 +7,16 @@ import { withSession } from '../session.ts';
 import type { ByteString } from '../text/bytes.ts';
 import { quote } from '../text/quote.ts';
 import { groupCommand, leafCommand } from './context.ts';
+import { addCommand, promoteCommand, removeCommand, updateCommand } from './member-changes.ts';
 
 export function memberCommand(terminal: Terminal): Command {
-  return groupCommand('member', 'Membership related commands', [listCommand(terminal)]);
+  return groupCommand('member', 'Membership related commands', [
+    addCommand(terminal),
+    listCommand(terminal),
+    promoteCommand(terminal),
+    removeCommand(terminal),
+    updateCommand(terminal),
+  ]);
 }
 
 function listCommand(terminal: Terminal): Command {

@@ -4,7 +4,12 @@ import {
   type Codec,
   DeleteRangeResponse,
   LeaseRevokeResponse,
+  MemberAddResponse,
   MemberListResponse,
+  MemberPromoteResponse,
+  MemberRemoveResponse,
+  MemberUpdateResponse,
+  MoveLeaderResponse,
   PutResponse,
   RangeResponse,
   ResponseHeader,
@@ -35,5 +40,10 @@ export function protobufPrinter(output: Output): Printer {
     leaseKeepAlive: headerOf,
     alarm: raw(AlarmResponse),
     memberList: raw(MemberListResponse),
+    memberAdd: raw(MemberAddResponse),
+    memberRemove: raw(MemberRemoveResponse),
+    memberUpdate: raw(MemberUpdateResponse),
+    memberPromote: raw(MemberPromoteResponse),
+    moveLeader: raw(MoveLeaderResponse),
   };
 }

@@ -8,7 +8,12 @@ import type {
   LeaseLeasesResponse,
   LeaseRevokeResponse,
   LeaseTimeToLiveResponse,
+  MemberAddResponse,
   MemberListResponse,
+  MemberPromoteResponse,
+  MemberRemoveResponse,
+  MemberUpdateResponse,
+  MoveLeaderResponse,
   PutResponse,
   RangeResponse,
   StatusResponse,
@@ -52,6 +57,11 @@ export interface Reports {
   readonly leaseList: (response: LeaseLeasesResponse) => void;
   readonly leaseKeepAlive: (response: LeaseKeepAliveResponse) => void;
   readonly alarm: (response: AlarmResponse) => void;
+  readonly memberAdd: (response: MemberAddResponse) => void;
+  readonly memberRemove: (response: MemberRemoveResponse, options: { readonly id: bigint }) => void;
+  readonly memberUpdate: (response: MemberUpdateResponse, options: { readonly id: bigint }) => void;
+  readonly memberPromote: (response: MemberPromoteResponse, options: { readonly id: bigint }) => void;
+  readonly moveLeader: (response: MoveLeaderResponse, leader: { readonly from: bigint; readonly to: bigint }) => void;
   readonly memberList: (response: MemberListResponse) => void;
   readonly endpointHealth: (list: readonly EndpointHealth[]) => void;
   readonly endpointStatus: (list: readonly EndpointStatus[]) => void;

@@ -1,4 +1,5 @@
 /** The simple format, for people: keys and values as they are, one per line; lists with commas. */
+import { formatId } from '@quorate/base';
 import type {
   AlarmMember,
   DeleteRangeResponse,
@@ -7,6 +8,7 @@ import type {
   LeaseTimeToLiveResponse,
   PutResponse,
   RangeResponse,
+  ResponseHeader,
   ResponseOp,
 } from '@quorate/proto';
 import { type ByteString, fromBytes, fromText, hexEscape } from '../text/bytes.ts';
@@ -32,6 +34,15 @@ export function simplePrinter(output: Output, { hex }: { hex: boolean }): Printe
       output.out(`found ${leases.length} leases\n${leases.map(({ id }) => `${leaseHex(id)}\n`).join('')}`),
     leaseKeepAlive: ({ id, ttl }) => output.out(`lease ${leaseHex(id)} keepalived with TTL(${ttl})\n`),
     alarm: ({ alarms }) => output.out(alarms.map(alarmLine).join('')),
+    memberAdd: ({ header, member }) => {
+      const kind = member?.isLearner === true ? ' as learner' : '';
+      output.out(memberLine(member?.id ?? 0n, `added${kind} to`, header));
+    },
+    memberRemove: ({ header }, { id }) => output.out(memberLine(id, 'removed from', header)),
+    memberUpdate: ({ header }, { id }) => output.out(memberLine(id, 'updated in', header)),
+    memberPromote: ({ header }, { id }) => output.out(memberLine(id, 'promoted in', header)),
+    moveLeader: (_response, { from, to }) =>
+      output.out(`Leadership transferred from ${formatId(from)} to ${formatId(to)}\n`),
     memberList: ({ members }) => output.out(lines(memberRows(members))),
     endpointHealth: (list) => {
       for (const { endpoint, healthy, tookMs, error } of list) {
@@ -101,6 +112,12 @@ function leaseLine({ id, ttl, grantedTTL, keys }: LeaseTimeToLiveResponse, showK
 function alarmLine({ memberID, alarm }: AlarmMember): ByteString {
   const member = memberID === 0n ? '' : `memberID:${memberID} `;
   return `${member}${alarm === 0 ? '' : `alarm:${alarmName(alarm)} `}\n`;
+}
+
+/** The ids as Go's `%16x` prints them. */
+function memberLine(id: bigint, what: string, header: ResponseHeader | undefined): ByteString {
+  const cluster = formatId(header?.clusterId ?? 0n).padStart(16);
+  return `Member ${formatId(id).padStart(16)} ${what} cluster ${cluster}\n`;
 }
 
 function lines({ rows }: Rows): ByteString {

@@ -30,6 +30,14 @@ export function parseInt64(text: ByteString, base: 0 | 10 | 16 = 0): bigint {
   return value;
 }
 
+/** An unsigned 64-bit integer in this base, without a sign or prefix. */
+export function parseUint64(text: ByteString, base: 10 | 16): bigint {
+  if (!patterns[base]!.test(text)) throw new NumberError('ParseUint', text, 'invalid syntax');
+  const value = BigInt(`${prefixes[base]}${text}`);
+  if (value !== BigInt.asUintN(64, value)) throw new NumberError('ParseUint', text, 'value out of range');
+  return value;
+}
+
 export function parseBool(text: ByteString): boolean {
   if (/^(?:1|t|T|TRUE|true|True)$/.test(text)) return true;
   if (/^(?:0|f|F|FALSE|false|False)$/.test(text)) return false;

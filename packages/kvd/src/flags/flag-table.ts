@@ -32,6 +32,9 @@ export interface FlagValues {
   readonly initialClusterState: 'new' | 'existing';
   readonly initialClusterToken: string;
   readonly advertiseClientUrls: readonly HostUrl[];
+  readonly strictReconfigCheck: boolean;
+  readonly maxLearners: number;
+  readonly forceNewCluster: boolean;
   readonly preVote: boolean;
   readonly metrics: 'basic' | 'extensive';
   readonly listenMetricsUrls: readonly HostUrl[];
@@ -123,6 +126,17 @@ export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValu
     'http://localhost:2379',
     "List of this member's client URLs to tell clients; required with --listen-client-urls.",
   ),
+  strictReconfigCheck: bool(
+    'Clustering',
+    true,
+    'Whether to refuse changes of members that could leave the cluster without a quorum.',
+  ),
+  maxLearners: uint('Clustering', 1, 'Most learners in the cluster at a time.'),
+  forceNewCluster: bool(
+    'Clustering',
+    false,
+    'Whether this member goes on alone, with its data and without all others. For when a majority is lost for good.',
+  ),
   preVote: bool('Clustering', true, 'Whether to ask before an election, so that a returning member disturbs nobody.'),
   rpcTransport: choice(
     'Tuning',
@@ -166,6 +180,7 @@ export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValu
 
 /** Names of etcd 3.5 that still work, with a warning. */
 export const oldNames: Readonly<Record<string, keyof FlagValues>> = {
+  'experimental-max-learners': 'maxLearners',
   'experimental-snapshot-catchup-entries': 'snapshotCatchupEntries',
   'experimental-enable-lease-checkpoint': 'leaseCheckpoint',
   'experimental-warning-apply-duration': 'warningApplyDuration',

@@ -1,42 +1,26 @@
 /**
- * The production peer transport, on grpc-js: a server for the streams of others and one link per peer. One message carries all
- * that left in a turn, so the cost per call of grpc-js does not matter here.
+ * The production peer transport, on grpc-js: a server for the streams of others (peer-server.ts) and one link per peer
+ * (peer-link.ts). One message carries all that left in a turn, so the cost per call of grpc-js does not matter here.
+ *
+ * Whom it is connected to follows the list of members. A member that speaks to us and is not on our list, because we have not
+ * applied yet that it was added, is answered all the same, at the address that its hello names: a new member has no list at all,
+ * and one that was away for long may have one that nobody is on any more.
  */
-
-import {
-  Server,
-  ServerCredentials,
-  type ServerDuplexStream,
-  type ServerReadableStream,
-  type ServerUnaryCall,
-  type ServiceError,
-  type sendUnaryData,
-  status,
-} from '@grpc/grpc-js';
 import type { Clock, Logger, MemberId, Meter } from '@quorate/base';
 import { formatId } from '@quorate/base';
-import {
-  Batch,
-  Hello,
-  InfoRequest,
-  InfoResponse,
-  LeaseAnswer,
-  LeaseAsk,
-  type Message,
-  PeerMember,
-  SnapshotChunk,
-  SnapshotReceipt,
-} from '@quorate/proto';
-import { StartError } from '../bootstrap.ts';
+import { Hello, type LeaseAnswer, type Message, type PromoteAnswer } from '@quorate/proto';
 import type {
   LeaseQuestion,
   PeerAddress,
   PeerHandler,
   PeerIdentity,
   PeerTransport,
+  RemoteInfo,
   SnapshotChunks,
 } from '../peer-transport.ts';
-import { leasePath, PeerLink, raftPath, snapshotPath, targetOf } from './peer-link.ts';
+import { fetchInfo } from './fetch-info.ts';
+import { PeerLink } from './peer-link.ts';
+import { PeerServer } from './peer-server.ts';
 
 export interface GrpcPeerTransportOptions {
   /** `--listen-peer-urls` */
@@ -48,60 +32,52 @@ export interface GrpcPeerTransportOptions {
   readonly version: string;
 }
 
-const infoPath = '/peerpb.Peer/Info';
+/** Strangers that are answered at a time. */
+const strangersMax = 16;
 
 export class GrpcPeerTransport implements PeerTransport {
   readonly #options: GrpcPeerTransportOptions;
-  readonly #server: Server;
+  readonly #server: PeerServer;
   readonly #links = new Map<MemberId, PeerLink>();
+  /** On the list of members. */
+  #listed: ReadonlySet<MemberId> = new Set();
+  #isListening = false;
   #identity: PeerIdentity | undefined;
   #handler: PeerHandler | undefined;
 
   constructor(options: GrpcPeerTransportOptions) {
     this.#options = options;
-    this.#server = new Server({
-      'grpc.max_receive_message_length': -1,
-      'grpc.max_send_message_length': -1,
-      'grpc.keepalive_time_ms': 5_000,
-      'grpc.keepalive_timeout_ms': 5_000,
-    });
+    this.#server = new PeerServer(options.logger);
+  }
+
+  /** Binds the peer URLs, so that one in use is found before anything is written. Rejects with StartError. */
+  async listen(): Promise<void> {
+    if (this.#isListening) return;
+    this.#isListening = true;
+    for (const url of this.#options.listenUrls) await this.#server.listen(url);
   }
 
   async start(identity: PeerIdentity, handler: PeerHandler): Promise<void> {
+    await this.listen();
     this.#identity = identity;
     this.#handler = handler;
-    this.#server.addService(
-      {
-        raft: streamMethod(raftPath, Batch, Batch, true),
-        snapshot: streamMethod(snapshotPath, SnapshotChunk, SnapshotReceipt, false),
-        lease: { ...streamMethod(leasePath, LeaseAsk, LeaseAnswer, false), requestStream: false },
-        info: { ...streamMethod(infoPath, InfoRequest, InfoResponse, false), requestStream: false },
-      },
-      {
-        raft: (call: ServerDuplexStream<Batch, Batch>) => this.#acceptRaft(call),
-        snapshot: (call: ServerReadableStream<SnapshotChunk, SnapshotReceipt>, reply: sendUnaryData<SnapshotReceipt>) =>
-          this.#acceptSnapshot(call, reply),
-        lease: (call: ServerUnaryCall<LeaseAsk, LeaseAnswer>, reply: sendUnaryData<LeaseAnswer>) =>
-          this.#answerLease(call, reply),
-        info: (call: ServerUnaryCall<InfoRequest, InfoResponse>, reply: sendUnaryData<InfoResponse>) =>
-          this.#answerInfo(call, reply),
-      },
-    );
-    for (const url of this.#options.listenUrls) await this.#listen(url);
+    const hello = (to: MemberId): Hello => this.#hello(to);
+    this.#server.serve({ identity, handler, hello, heardFrom: (from) => this.#heardFrom(from) });
+  }
+
+  fetchInfo(url: string, timeoutMs: number): Promise<RemoteInfo> {
+    return fetchInfo(url, { clock: this.#options.clock, timeoutMs });
   }
 
   setPeers(peers: readonly PeerAddress[]): void {
-    const wanted = new Map(peers.map((peer) => [peer.id, peer]));
+    this.#listed = new Set(peers.map((peer) => peer.id));
     for (const [id, link] of this.#links) {
-      const peer = wanted.get(id);
-      if (peer !== undefined && peer.urls.join() === link.urls.join()) {
-        wanted.delete(id);
+      if (this.#listed.has(id) || this.#handler?.refusalOf({ from: id, incarnation: link.incarnation }) === undefined)
         continue;
-      }
-      link.stop();
-      this.#links.delete(id);
+      this.#disconnect(id);
     }
-    for (const peer of wanted.values()) this.#connect(peer);
+    for (const peer of peers) this.#connect(peer);
+    this.#server.endRefused();
   }
 
   send(messages: readonly Message[]): void {
@@ -119,15 +95,15 @@ export class GrpcPeerTransport implements PeerTransport {
   }
 
   async sendSnapshot(message: Message, chunks: SnapshotChunks): Promise<void> {
-    const link = this.#links.get(message.to);
-    if (link === undefined) throw new Error(`no connection to ${formatId(message.to)}`);
-    await link.sendSnapshot(message, chunks);
+    await this.#linkTo(message.to).sendSnapshot(message, chunks);
   }
 
   async askLease(to: MemberId, ask: LeaseQuestion, timeoutMs: number): Promise<LeaseAnswer> {
-    const link = this.#links.get(to);
-    if (link === undefined) throw new Error(`no connection to ${formatId(to)}`);
-    return link.askLease(ask, timeoutMs);
+    return this.#linkTo(to).askLease(ask, timeoutMs);
+  }
+
+  async askPromote(to: MemberId, id: MemberId, timeoutMs: number): Promise<PromoteAnswer> {
+    return this.#linkTo(to).askPromote(id, timeoutMs);
   }
 
   connectedSinceMs(peer: MemberId): number | undefined {
@@ -137,7 +113,13 @@ export class GrpcPeerTransport implements PeerTransport {
   async stop(): Promise<void> {
     for (const link of this.#links.values()) link.stop();
     this.#links.clear();
-    this.#server.forceShutdown();
+    this.#server.stop();
+  }
+
+  #linkTo(id: MemberId): PeerLink {
+    const link = this.#links.get(id);
+    if (link === undefined) throw new Error(`no connection to ${formatId(id)}`);
+    return link;
   }
 
   #sendTo(to: MemberId, batch: Message[]): void {
@@ -146,7 +128,18 @@ export class GrpcPeerTransport implements PeerTransport {
     else link.send(batch);
   }
 
+  /** A member that is not on the list, or moved and we do not know yet. */
+  #heardFrom({ from, peerUrls }: Hello): void {
+    if (this.#listed.has(from) || peerUrls.length === 0) return;
+    const strangers = [...this.#links.keys()].filter((id) => !this.#listed.has(id) && id !== from);
+    if (strangers.length < strangersMax) this.#connect({ id: from, urls: peerUrls });
+  }
+
   #connect(peer: PeerAddress): void {
+    const old = this.#links.get(peer.id);
+    if (old?.urls.join() === peer.urls.join()) return;
+    if (peer.urls.length === 0) return;
+    this.#disconnect(peer.id);
     const { clock, logger, meter } = this.#options;
     const link = new PeerLink({
       peer: peer.id,
@@ -157,146 +150,21 @@ export class GrpcPeerTransport implements PeerTransport {
       meter,
       unreachable: () => this.#handler?.unreachable(peer.id),
       gone: () => this.#handler?.gone(peer.id),
+      refusalOf: (speaker) => this.#handler?.refusalOf(speaker),
+      refused: (refusal) => this.#handler?.refusedBy(peer.id, refusal),
     });
     this.#links.set(peer.id, link);
     link.start();
   }
 
+  #disconnect(id: MemberId): void {
+    this.#links.get(id)?.stop();
+    this.#links.delete(id);
+  }
+
   #hello(to: MemberId): Hello {
     const { clusterId, memberId, incarnation } = this.#identity!;
-    return Hello.create({ clusterId, from: memberId, to, incarnation, version: this.#options.version });
+    const peerUrls = [...(this.#handler?.peerUrls() ?? [])];
+    return Hello.create({ clusterId, from: memberId, to, incarnation, version: this.#options.version, peerUrls });
   }
-
-  #acceptRaft(call: ServerDuplexStream<Batch, Batch>): void {
-    const received = { from: 0n };
-    call.on('data', (batch: Batch) => {
-      if (batch.hello !== undefined) {
-        const refusal = this.#refusal(batch.hello);
-        if (refusal !== undefined) {
-          call.emit('error', refusal);
-          return;
-        }
-        received.from = batch.hello.from;
-        call.write(Batch.create({ hello: this.#hello(received.from) }));
-      }
-      if (received.from === 0n || batch.messages.length === 0) return;
-      const ours = batch.messages.filter((m) => m.to === this.#identity!.memberId && m.from === received.from);
-      this.#handler!.receive(ours);
-    });
-    call.on('end', () => call.end());
-    call.on('error', () => {});
-  }
-
-  #acceptSnapshot(
-    call: ServerReadableStream<SnapshotChunk, SnapshotReceipt>,
-    reply: sendUnaryData<SnapshotReceipt>,
-  ): void {
-    this.#receiveSnapshot(call).then(
-      (receipt) => reply(null, receipt),
-      (error: unknown) => reply(asServiceError(error)),
-    );
-  }
-
-  async #receiveSnapshot(call: AsyncIterable<SnapshotChunk>): Promise<SnapshotReceipt> {
-    const chunks = call[Symbol.asyncIterator]();
-    const first = await chunks.next();
-    if (first.done === true || first.value.hello === undefined || first.value.message === undefined) {
-      throw failure(status.INVALID_ARGUMENT, 'snapshot stream without a hello');
-    }
-    const { hello, message } = first.value;
-    const refusal = this.#refusal(hello);
-    if (refusal !== undefined) throw refusal;
-    const counted = { bytes: 0 };
-    await this.#handler!.receiveSnapshot(message, dataOf(chunks, counted));
-    return SnapshotReceipt.create(counted);
-  }
-
-  #answerLease(call: ServerUnaryCall<LeaseAsk, LeaseAnswer>, reply: sendUnaryData<LeaseAnswer>): void {
-    const { hello } = call.request;
-    const refusal =
-      hello === undefined ? failure(status.INVALID_ARGUMENT, 'question without a hello') : this.#refusal(hello);
-    if (refusal !== undefined) {
-      reply(refusal);
-      return;
-    }
-    this.#handler!.lease(call.request).then(
-      (answer) => reply(null, answer),
-      (error: unknown) => reply(failure(status.UNAVAILABLE, error instanceof Error ? error.message : String(error))),
-    );
-  }
-
-  #answerInfo(call: ServerUnaryCall<InfoRequest, InfoResponse>, reply: sendUnaryData<InfoResponse>): void {
-    const info = this.#handler!.info();
-    const members = info.members.map((member) => PeerMember.create(member));
-    const hello = this.#hello(call.request.hello?.from ?? 0n);
-    reply(null, InfoResponse.create({ hello, members, leader: info.leader, appliedIndex: info.appliedIndex }));
-  }
-
-  /** Why a stream with this hello is not for us. */
-  #refusal(hello: Hello): ServiceError | undefined {
-    const identity = this.#identity!;
-    if (hello.clusterId !== identity.clusterId) {
-      this.#options.logger.warn('rejected stream from a member of another cluster', {
-        from: formatId(hello.from),
-        theirs: formatId(hello.clusterId),
-        ours: formatId(identity.clusterId),
-      });
-      return failure(status.FAILED_PRECONDITION, 'cluster ID mismatch');
-    }
-    if (hello.to !== identity.memberId) return failure(status.FAILED_PRECONDITION, 'not the member this stream is for');
-    return undefined;
-  }
-
-  #listen(url: string): Promise<void> {
-    const address = targetOf(url);
-    return new Promise((resolve, reject) => {
-      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error) => {
-        if (error === null) resolve();
-        else reject(new StartError(`cannot listen on peer URL ${url}: ${error.message}`));
-      });
-    });
-  }
-}
-
-async function* dataOf(chunks: AsyncIterator<SnapshotChunk>, counted: { bytes: number }): AsyncGenerator<Buffer> {
-  for (let next = await chunks.next(); next.done !== true; next = await chunks.next()) {
-    counted.bytes += next.value.data.length;
-    yield next.value.data;
-  }
-}
-
-interface RawCodec {
-  decode(bytes: Buffer): unknown;
-  encode(message: never): Buffer;
-}
-
-function streamMethod(path: string, request: RawCodec, response: RawCodec, responseStream: boolean): StreamMethod {
-  return {
-    path,
-    requestStream: true,
-    responseStream,
-    requestSerialize: (message) => request.encode(message as never),
-    requestDeserialize: (bytes) => request.decode(bytes),
-    responseSerialize: (message) => response.encode(message as never),
-    responseDeserialize: (bytes) => response.decode(bytes),
-  };
-}
-
-interface StreamMethod {
-  path: string;
-  requestStream: boolean;
-  responseStream: boolean;
-  requestSerialize: (message: unknown) => Buffer;
-  requestDeserialize: (bytes: Buffer) => unknown;
-  responseSerialize: (message: unknown) => Buffer;
-  responseDeserialize: (bytes: Buffer) => unknown;
-}
-
-function failure(code: number, details: string): ServiceError {
-  return Object.assign(new Error(details), { code, details, metadata: undefined as never });
-}
-
-function asServiceError(error: unknown): Partial<ServiceError> {
-  if (error instanceof Error && 'code' in error && typeof error.code === 'number') return error as ServiceError;
-  return { code: status.INTERNAL, details: error instanceof Error ? error.message : String(error) };
 }

@@ -1,6 +1,8 @@
 /**
  * The sending side towards one peer: a gRPC channel, one long stream of raft batches, and a stream of its own per snapshot. A
- * broken stream is opened again after a pause; what was on it is lost, which raft expects.
+ * broken stream is opened again after a pause, at the peer's next URL if it has several; what was on it is lost, which raft
+ * expects. Nothing of raft's goes out before the peer answered with its own hello: another data directory under the peer's id
+ * must not be told what the former one was to be told.
  */
 
 import {
@@ -14,11 +16,24 @@ import {
 } from '@grpc/grpc-js';
 import type { Clock, Counter, Logger, MemberId, Meter, Timer } from '@quorate/base';
 import { formatId } from '@quorate/base';
-import { Batch, type Hello, LeaseAnswer, LeaseAsk, type Message, SnapshotChunk, SnapshotReceipt } from '@quorate/proto';
+import {
+  Batch,
+  type Hello,
+  LeaseAnswer,
+  LeaseAsk,
+  type Message,
+  PromoteAnswer,
+  PromoteAsk,
+  SnapshotChunk,
+  SnapshotReceipt,
+} from '@quorate/proto';
 import type { LeaseQuestion, SnapshotChunks } from '../peer-transport.ts';
+import type { Refusal, Speaker } from '../standing.ts';
+import { peerChannelOptions, peerPaths, refusalIn } from './peer-methods.ts';
 
 export interface PeerLinkOptions {
   readonly peer: MemberId;
+  /** At least one. */
   readonly urls: readonly string[];
   readonly hello: () => Hello;
   readonly clock: Clock;
@@ -27,48 +42,45 @@ export interface PeerLinkOptions {
   readonly unreachable: () => void;
   /** The peer was connected and its port refuses connections now. */
   readonly gone: () => void;
+  /** Why the peer is not to be spoken to; undefined when it is. */
+  readonly refusalOf: (speaker: Speaker) => Refusal | undefined;
+  /** The peer does not listen to us any more. */
+  readonly refused: (refusal: Refusal) => void;
 }
 
 /** Bytes queued on a stream beyond which messages are dropped: the peer does not read as fast as we write. */
 const queuedBytesMax = 64 * 1024 * 1024;
+/** Messages kept for the moment in which the peer answers our hello; more are dropped. */
+const heldMessagesMax = 1_024;
 /** Pauses between two attempts to connect, in milliseconds. */
 const reconnectMs = { first: 50, max: 1_000 };
 
-/** Peer streams are few and long: no limit on message sizes, quick detection of a dead connection. */
-const channelOptions = {
-  'grpc.max_receive_message_length': -1,
-  'grpc.max_send_message_length': -1,
-  'grpc.keepalive_time_ms': 5_000,
-  'grpc.keepalive_timeout_ms': 5_000,
-  'grpc.keepalive_permit_without_calls': 1,
-  'grpc.initial_reconnect_backoff_ms': 100,
-  'grpc.max_reconnect_backoff_ms': 1_000,
-  'grpc.use_local_subchannel_pool': 1,
+type OpenStream = {
+  readonly at: 'open';
+  readonly call: ClientDuplexStream<Buffer, Batch>;
+  /** Since when the peer has accepted us. */
+  sinceMs: number | undefined;
+  /** What waits for that. */
+  held: Message[];
 };
-
-export const raftPath = '/peerpb.Peer/Raft';
-export const snapshotPath = '/peerpb.Peer/Snapshot';
-export const leasePath = '/peerpb.Peer/Lease';
-
-type Stream =
-  | { readonly at: 'closed' }
-  | { readonly at: 'waiting'; readonly timer: Timer }
-  | { readonly at: 'open'; readonly call: ClientDuplexStream<Buffer, Batch>; sinceMs: number | undefined };
+type Stream = { readonly at: 'closed' } | { readonly at: 'waiting'; readonly timer: Timer } | OpenStream;
 
 export class PeerLink {
   readonly #options: PeerLinkOptions;
-  readonly #client: Client;
   readonly #sentBytes: Counter;
   readonly #sendFailures: Counter;
+  #client: Client;
+  #urlAt = 0;
   #stream: Stream = { at: 'closed' };
   #pauseMs = reconnectMs.first;
   /** Since the peer was last reported gone. */
   #wasConnected = false;
   #stopped = false;
+  #incarnation = 0n;
 
   constructor(options: PeerLinkOptions) {
     this.#options = options;
-    this.#client = new Client(targetOf(options.urls[0]!), credentials.createInsecure(), channelOptions);
+    this.#client = this.#newClient();
     const labels = { To: formatId(options.peer) };
     this.#sentBytes = options.meter.counter({
       name: 'etcd_network_peer_sent_bytes_total',
@@ -86,6 +98,11 @@ export class PeerLink {
     return this.#options.urls;
   }
 
+  /** Of the peer's data directory, as its last hello said; 0n before. */
+  get incarnation(): bigint {
+    return this.#incarnation;
+  }
+
   /** Since when the peer accepted our stream without a break; undefined while it has not. */
   get connectedSinceMs(): number | undefined {
     return this.#stream.at === 'open' ? this.#stream.sinceMs : undefined;
@@ -98,28 +115,25 @@ export class PeerLink {
   /** Drops the messages, and says so, when there is no stream or it is too far behind. */
   send(messages: Message[]): void {
     const stream = this.#stream;
-    if (stream.at !== 'open' || stream.call.writableLength > queuedBytesMax) {
-      this.#sendFailures.add(messages.length);
-      this.#options.unreachable();
+    if (stream.at === 'open' && stream.sinceMs === undefined && stream.held.length < heldMessagesMax) {
+      stream.held.push(...messages);
       return;
     }
-    const bytes = Batch.encode({ hello: undefined, messages });
-    this.#sentBytes.add(bytes.length);
-    stream.call.write(bytes);
+    if (stream.at !== 'open' || stream.sinceMs === undefined || stream.call.writableLength > queuedBytesMax) {
+      this.#drop(messages.length);
+      return;
+    }
+    this.#write(stream, messages);
   }
 
   askLease(ask: LeaseQuestion, timeoutMs: number): Promise<LeaseAnswer> {
-    return new Promise((resolve, reject) => {
-      this.#client.makeUnaryRequest(
-        leasePath,
-        (bytes: Buffer) => bytes,
-        (bytes: Buffer) => LeaseAnswer.decode(bytes),
-        LeaseAsk.encode(LeaseAsk.create({ ...ask, hello: this.#options.hello() })),
-        new Metadata(),
-        { deadline: new Date(this.#options.clock.wallMs() + timeoutMs) },
-        (error: ServiceError | null, answer?: LeaseAnswer) => (error === null ? resolve(answer!) : reject(error)),
-      );
-    });
+    const request = LeaseAsk.encode(LeaseAsk.create({ ...ask, hello: this.#options.hello() }));
+    return this.#ask({ path: peerPaths.lease, request, decode: LeaseAnswer.decode, timeoutMs });
+  }
+
+  askPromote(id: MemberId, timeoutMs: number): Promise<PromoteAnswer> {
+    const request = PromoteAsk.encode(PromoteAsk.create({ id, hello: this.#options.hello() }));
+    return this.#ask({ path: peerPaths.promote, request, decode: PromoteAnswer.decode, timeoutMs });
   }
 
   async sendSnapshot(message: Message, chunks: SnapshotChunks): Promise<void> {
@@ -127,7 +141,7 @@ export class PeerLink {
     const receipt = new Promise<SnapshotReceipt>((resolve, reject) => {
       fail = reject;
       this.#snapshotCall = this.#client.makeClientStreamRequest(
-        snapshotPath,
+        peerPaths.snapshot,
         (bytes: Buffer) => bytes,
         (bytes: Buffer) => SnapshotReceipt.decode(bytes),
         new Metadata(),
@@ -162,40 +176,103 @@ export class PeerLink {
     this.#client.close();
   }
 
+  #newClient(): Client {
+    const { urls } = this.#options;
+    return new Client(targetOf(urls[this.#urlAt % urls.length]!), credentials.createInsecure(), peerChannelOptions);
+  }
+
+  #ask<T>(question: {
+    readonly path: string;
+    readonly request: Buffer;
+    readonly decode: (bytes: Buffer) => T;
+    readonly timeoutMs: number;
+  }): Promise<T> {
+    const deadline = new Date(this.#options.clock.wallMs() + question.timeoutMs);
+    return new Promise((resolve, reject) => {
+      this.#client.makeUnaryRequest(
+        question.path,
+        (bytes: Buffer) => bytes,
+        (bytes: Buffer) => question.decode(bytes),
+        question.request,
+        new Metadata(),
+        { deadline },
+        (error: ServiceError | null, answer?: T) => (error === null ? resolve(answer!) : reject(error)),
+      );
+    });
+  }
+
   #open(): void {
     if (this.#stopped) return;
     const call = this.#client.makeBidiStreamRequest(
-      raftPath,
+      peerPaths.raft,
       (bytes: Buffer) => bytes,
       (bytes: Buffer) => Batch.decode(bytes),
       new Metadata(),
     );
-    const stream: Stream = { at: 'open', call, sinceMs: undefined };
+    const stream: OpenStream = { at: 'open', call, sinceMs: undefined, held: [] };
     this.#stream = stream;
     // The peer's only message on this stream is its hello: it accepted us.
-    call.on('data', () => {
-      stream.sinceMs ??= this.#options.clock.nowMs();
-      this.#pauseMs = reconnectMs.first;
-    });
+    call.on('data', (batch: Batch) => this.#accepted(stream, batch.hello));
     call.on('error', (error: ServiceError) => this.#broken(stream, error));
     call.on('end', () => this.#broken(stream, undefined));
     call.write(Batch.encode({ hello: this.#options.hello(), messages: [] }));
   }
 
-  #broken(stream: Stream, error: ServiceError | undefined): void {
+  #accepted(stream: OpenStream, hello: Hello | undefined): void {
+    if (hello === undefined || this.#stream !== stream || stream.sinceMs !== undefined) return;
+    const { logger, peer, clock, refusalOf } = this.#options;
+    this.#incarnation = hello.incarnation;
+    const refusal = refusalOf({ from: peer, incarnation: hello.incarnation });
+    if (refusal !== undefined) {
+      logger.warn('does not speak to a member', { peer: formatId(peer), reason: refusal });
+      this.#pauseMs = reconnectMs.max;
+      stream.call.cancel();
+      return;
+    }
+    stream.sinceMs = clock.nowMs();
+    this.#pauseMs = reconnectMs.first;
+    const { held } = stream;
+    stream.held = [];
+    if (held.length > 0) this.#write(stream, held);
+  }
+
+  #write(stream: OpenStream, messages: Message[]): void {
+    const bytes = Batch.encode({ hello: undefined, messages });
+    this.#sentBytes.add(bytes.length);
+    stream.call.write(bytes);
+  }
+
+  #drop(count: number): void {
+    this.#sendFailures.add(count);
+    this.#options.unreachable();
+  }
+
+  #broken(stream: OpenStream, error: ServiceError | undefined): void {
     if (this.#stream !== stream || this.#stopped) return;
-    const wasConnected = stream.at === 'open' && stream.sinceMs !== undefined;
-    const facts = { peer: formatId(this.#options.peer), reason: error?.details ?? 'closed by peer' };
-    if (wasConnected) this.#options.logger.warn('lost the stream to a peer', facts);
-    else this.#options.logger.debug('cannot reach a peer', facts);
-    const timer = this.#options.clock.after(this.#pauseMs, () => this.#open());
+    const { peer, urls, logger, clock, unreachable, gone, refused } = this.#options;
+    const wasConnected = stream.sinceMs !== undefined;
+    const facts = { peer: formatId(peer), reason: error?.details ?? 'closed by peer' };
+    if (wasConnected) logger.warn('lost the stream to a peer', facts);
+    else logger.debug('cannot reach a peer', facts);
+    const timer = clock.after(this.#pauseMs, () => this.#open());
     this.#pauseMs = Math.min(this.#pauseMs * 2, reconnectMs.max);
     this.#stream = { at: 'waiting', timer };
-    this.#options.unreachable();
+    if (!wasConnected && urls.length > 1) this.#tryNextUrl();
+    if (stream.held.length > 0) this.#sendFailures.add(stream.held.length);
+    unreachable();
+    const refusal = refusalIn(error);
+    if (refusal !== undefined) refused(refusal);
     if (wasConnected) this.#wasConnected = true;
     if (!this.#wasConnected || !isRefused(error)) return;
     this.#wasConnected = false;
-    this.#options.gone();
+    gone();
+  }
+
+  /** The peer was not reached here: its other URLs may lead through another network. */
+  #tryNextUrl(): void {
+    this.#urlAt++;
+    this.#client.close();
+    this.#client = this.#newClient();
   }
 }
 

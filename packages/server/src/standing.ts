@@ -1,0 +1,103 @@
+/**
+ * Whether the cluster still knows a member: whom this one listens to, and what it does when it is not listened to itself.
+ *
+ * A removed member may not know that it is: it has not heard of its own removal, or it was started again from old data. It would
+ * wait for a leader, ask for votes, and disturb. So everyone who applied the removal refuses it, and says why; it then stops for
+ * good. A member whose data directory was wiped comes back under its old id without its vote and its log; those who know which
+ * directory it had (its incarnation, a part of the replicated membership) refuse it the same way.
+ */
+import type { MembershipStore } from '@quorate/apply';
+import { type Clock, formatId, type Logger, type MemberId } from '@quorate/base';
+import { StartError } from './start-error.ts';
+
+/** Why a member is not listened to. */
+export const Refusal = { removed: 'removed', otherIncarnation: 'otherIncarnation' } as const;
+export type Refusal = (typeof Refusal)[keyof typeof Refusal];
+
+/** Who speaks, and from which data directory. */
+export interface Speaker {
+  readonly from: MemberId;
+  readonly incarnation: bigint;
+}
+
+export interface StandingOptions {
+  readonly memberId: MemberId;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** The membership as applied here; undefined while a received snapshot takes its place. */
+  readonly members: () => MembershipStore | undefined;
+  /**
+   * Milliseconds a member goes on after it applied its own removal, unless another tells it before that it may go: until somebody
+   * knows that the removal is committed, its vote may be needed to find out.
+   */
+  readonly farewellMs: number;
+  /** Must end this member; called once. */
+  readonly onExpelled: (error: StartError) => void;
+}
+
+export class Standing {
+  readonly #options: StandingOptions;
+  #isLeaving = false;
+  #isExpelled = false;
+
+  constructor(options: StandingOptions) {
+    this.#options = options;
+  }
+
+  /** Why `speaker` is not listened to; undefined when it is. */
+  refusalOf({ from, incarnation }: Speaker): Refusal | undefined {
+    const members = this.#options.members();
+    if (members === undefined) return undefined;
+    if (members.wasRemoved(from)) return Refusal.removed;
+    const known = members.incarnationOf(from);
+    return known === 0n || known === incarnation ? undefined : Refusal.otherIncarnation;
+  }
+
+  /** Whether messages of this member go unread. */
+  isRemoved(id: MemberId): boolean {
+    return this.#options.members()?.wasRemoved(id) === true;
+  }
+
+  /** Another member refused this one. */
+  refusedBy(peer: MemberId, refusal: Refusal): void {
+    this.#options.logger.warn('a member of the cluster refuses this one', { peer: formatId(peer), reason: refusal });
+    this.#expel(refusal);
+  }
+
+  /** The members changed: was this one removed? */
+  membersChanged(): void {
+    const { memberId, clock, farewellMs, logger } = this.#options;
+    if (this.#isLeaving || !this.isRemoved(memberId)) return;
+    this.#isLeaving = true;
+    logger.warn('this member was removed from the cluster', { member: formatId(memberId) });
+    clock.after(farewellMs, () => this.#expel(Refusal.removed));
+  }
+
+  /** Throws StartError when the data of this member says that it was removed. */
+  mustBeMember(): void {
+    if (this.isRemoved(this.#options.memberId)) throw expulsion(this.#options.memberId, Refusal.removed);
+  }
+
+  #expel(refusal: Refusal): void {
+    if (this.#isExpelled) return;
+    this.#isExpelled = true;
+    this.#options.onExpelled(expulsion(this.#options.memberId, refusal));
+  }
+}
+
+/** What the operator is told. */
+export function expulsion(memberId: MemberId, refusal: Refusal): StartError {
+  const id = formatId(memberId);
+  if (refusal === Refusal.removed) {
+    return new StartError(
+      `the member has been permanently removed from the cluster (member ${id}); the data-dir used by this member must be ` +
+        'removed. To run a member here again, add it with "kvctl member add" and start it with an empty data directory and ' +
+        '--initial-cluster-state=existing',
+    );
+  }
+  return new StartError(
+    `member ${id} has already been bootstrapped from another data directory; with that its vote and its log are lost. Put that ` +
+      `directory back as it was, or replace the member: "kvctl member remove ${id}", "kvctl member add", and start it with an ` +
+      'empty data directory and --initial-cluster-state=existing',
+  );
+}
