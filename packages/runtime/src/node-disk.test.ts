@@ -42,6 +42,10 @@ function hesitant(pieces: readonly number[]): FileCalls {
       const all = Buffer.concat(chunks);
       return nodeFileCalls.write(fd, [all.subarray(0, next(all.length))], position);
     },
+    writeNow: (fd, chunks, position) => {
+      const all = Buffer.concat(chunks);
+      return nodeFileCalls.writeNow(fd, [all.subarray(0, next(all.length))], position);
+    },
   };
 }
 
@@ -161,19 +165,56 @@ test('short writes and short reads are continued', async () => {
 });
 
 test('a write that takes nothing is an error, not a loop', async () => {
-  const file = await create('f', new NodeDisk(root, { ...nodeFileCalls, write: () => Promise.resolve(0) }));
+  const idle = { ...nodeFileCalls, write: () => Promise.resolve(0), writeNow: () => 0 };
+  const file = await create('f', new NodeDisk(root, idle));
   await expect(file.writeAndSync(0, [Buffer.from('x')])).rejects.toThrow('took nothing');
 });
 
-test('an error of a write is passed on and the write is not tried again', async () => {
-  let calls = 0;
-  const failing = (): Promise<number> => {
-    calls++;
-    return Promise.reject(Object.assign(new Error('EIO: i/o error, write'), { code: 'EIO' }));
+test.each([1, 100_000])(
+  'an error of a write of %d bytes is passed on and the write is not tried again',
+  async (size) => {
+    let calls = 0;
+    const fail = (): never => {
+      calls++;
+      throw Object.assign(new Error('EIO: i/o error, write'), { code: 'EIO' });
+    };
+    const failing = { ...nodeFileCalls, write: async () => fail(), writeNow: fail };
+    const file = await create('f', new NodeDisk(root, failing));
+    await expect(file.writeAndSync(0, [Buffer.alloc(size)])).rejects.toMatchObject({ code: 'EIO' });
+    expect(calls).toBe(1);
+  },
+);
+
+test('small synchronous writes are made at once while the disk is quick, and rest on the pool after a slow one', async () => {
+  let nowMs = 0;
+  let tookMs = 0.1;
+  const made: string[] = [];
+  const calls: FileCalls = {
+    ...nodeFileCalls,
+    write: (fd, chunks, position) => {
+      made.push('pool');
+      return nodeFileCalls.write(fd, chunks, position);
+    },
+    writeNow: (fd, chunks, position) => {
+      made.push('now');
+      nowMs += tookMs;
+      return nodeFileCalls.writeNow(fd, chunks, position);
+    },
   };
-  const file = await create('f', new NodeDisk(root, { ...nodeFileCalls, write: failing }));
-  await expect(file.writeAndSync(0, [Buffer.from('x')])).rejects.toMatchObject({ code: 'EIO' });
-  expect(calls).toBe(1);
+  const file = await create('f', new NodeDisk(root, calls, () => nowMs));
+  const write = async (size: number): Promise<string[]> => {
+    await file.writeAndSync(0, [Buffer.alloc(size)]);
+    return made.splice(0);
+  };
+  expect(await write(300)).toEqual(['now']);
+  expect(await write(100_000)).toEqual(['pool']);
+  tookMs = 30;
+  expect(await write(300)).toEqual(['now']);
+  expect(await write(300)).toEqual(['pool']);
+  nowMs += 999;
+  expect(await write(300)).toEqual(['pool']);
+  nowMs += 1;
+  expect(await write(300)).toEqual(['now']);
 });
 
 test('an error that is not absence is passed on', async () => {
@@ -186,16 +227,24 @@ test('an error that is not absence is passed on', async () => {
 
 test.runIf(process.platform === 'linux')('writeAndSync writes synchronously, write does not', async () => {
   const flags: number[] = [];
+  const watch = (fd: number): void => {
+    const line = /^flags:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'));
+    flags.push(Number.parseInt(line![1]!, 8) & constants.O_DSYNC);
+  };
   const watching: FileCalls = {
     ...nodeFileCalls,
     write: (fd, chunks, position) => {
-      const line = /^flags:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'));
-      flags.push(Number.parseInt(line![1]!, 8) & constants.O_DSYNC);
+      watch(fd);
       return nodeFileCalls.write(fd, chunks, position);
+    },
+    writeNow: (fd, chunks, position) => {
+      watch(fd);
+      return nodeFileCalls.writeNow(fd, chunks, position);
     },
   };
   const file = await create('f', new NodeDisk(root, watching));
   await file.write(0, Buffer.from('x'));
   await file.writeAndSync(1, [Buffer.from('y')]);
-  expect(flags).toEqual([0, constants.O_DSYNC]);
+  await file.writeAndSync(1, [Buffer.alloc(100_000)]);
+  expect(flags).toEqual([0, constants.O_DSYNC, constants.O_DSYNC]);
 });
