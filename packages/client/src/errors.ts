@@ -2,7 +2,7 @@
  * Errors of calls. A text etcd knows becomes its KvError, whatever status it came with; everything else is an RpcError that
  * keeps status and text. What matters most after a failed write is whether it may have happened: `sent` says when it cannot.
  */
-import { formatRpcError, KvError, kvErrorCodeOf, Status, type StatusCode } from '@quorate/proto';
+import { formatRpcError, KvError, kvErrorCodeOf, ResponseHeader, Status, type StatusCode } from '@quorate/proto';
 
 /** Where and how a call failed. */
 export interface RpcFailure {
@@ -36,11 +36,14 @@ export class RpcError extends Error implements RpcFailure {
 export class CompactedError extends KvError {
   /** The oldest revision there still is; the state has to be read anew, and watched from behind what was read. */
   readonly compactRevision: number;
+  /** Of the response that ended the watch: which member, in which term; its revision is 0. */
+  readonly header: ResponseHeader;
 
-  constructor(compactRevision: number) {
+  constructor(compactRevision: number, header: ResponseHeader = ResponseHeader.create()) {
     super('compacted');
     this.name = 'CompactedError';
     this.compactRevision = compactRevision;
+    this.header = header;
   }
 }
 

@@ -223,8 +223,8 @@ function isNoLeader(failure: unknown): boolean {
 }
 
 /** Why a member ended or did not begin a watch. */
-function refusal({ compactRevision, cancelReason }: WatchResponse): Error {
-  if (compactRevision !== 0) return new CompactedError(compactRevision);
+function refusal({ header, compactRevision, cancelReason }: WatchResponse): Error {
+  if (compactRevision !== 0) return new CompactedError(compactRevision, header);
   const text = cancelReason.replace(/^rpc error: code = \w+ desc = /, '');
   const code = kvErrorCodeOf(text);
   return code === undefined ? new WatchCanceledError(text) : new KvError(code);

@@ -420,6 +420,7 @@ describe('the end', () => {
     expect(error).toBeInstanceOf(CompactedError);
     expect(error).toBeInstanceOf(KvError);
     expect(error.compactRevision).toBe(4);
+    expect(error.header).toMatchObject({ memberId: 0n, revision: 0 });
     expect(members.streams).toEqual([]);
   });
 
