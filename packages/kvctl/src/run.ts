@@ -11,6 +11,7 @@ import { memberCommand } from './commands/member.ts';
 import { moveLeaderCommand } from './commands/move-leader.ts';
 import { txnCommand } from './commands/txn.ts';
 import { versionCommand } from './commands/version.ts';
+import { watchCommand } from './commands/watch.ts';
 import { toCommander } from './dialect.ts';
 import { Exit, ExitError } from './exit.ts';
 import { addGlobalFlags } from './globals.ts';
@@ -46,6 +47,7 @@ function buildProgram(terminal: Terminal): Command {
     putCommand(terminal),
     delCommand(terminal),
     txnCommand(terminal),
+    watchCommand(terminal),
     compactionCommand(terminal),
     leaseCommand(terminal),
     alarmCommand(terminal),

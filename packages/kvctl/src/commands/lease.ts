@@ -1,9 +1,10 @@
 /** `lease grant`, `revoke`, `timetolive`, `list` and `keep-alive`. */
-import { errorText } from '@quorate/client';
+import { errorText, LeaseLostError } from '@quorate/client';
 import type { Command } from 'commander';
 import { Exit, ExitError } from '../exit.ts';
 import { booleanFlag } from '../flags.ts';
 import type { Terminal } from '../io.ts';
+import { leaseHex } from '../print/simple.ts';
 import { explain, type Session, withSession } from '../session.ts';
 import { type ByteString, fromText } from '../text/bytes.ts';
 import { clampToNumber, parseInt64 } from '../text/numbers.ts';
@@ -15,6 +16,7 @@ export function leaseCommand(terminal: Terminal): Command {
     revokeCommand(terminal),
     timeToLiveCommand(terminal),
     listCommand(terminal),
+    keepAliveCommand(terminal),
   ]);
 }
 
@@ -28,7 +30,7 @@ function grantCommand(terminal: Terminal): Command {
       const ttl = parseTtl(args[0]!);
       await withSession({ terminal, command }, async (session) => {
         const show = session.format.show('leaseGrant');
-        const answer = session.client.rpc.lease.leaseGrant({ ttl }, session.call);
+        const answer = session.client.lease.grant(ttl, {}, session.call);
         show(await orFail(session, answer, { code: Exit.error, doing: 'grant lease' }));
       });
     },
@@ -45,7 +47,7 @@ function revokeCommand(terminal: Terminal): Command {
       const id = parseLeaseId(args[0]!);
       await withSession({ terminal, command }, async (session) => {
         const show = session.format.show('leaseRevoke');
-        const answer = session.client.rpc.lease.leaseRevoke({ id }, session.call);
+        const answer = session.client.lease.revoke(id, session.call);
         show(await orFail(session, answer, { code: Exit.error, doing: 'revoke lease' }), { id });
       });
     },
@@ -63,7 +65,7 @@ function timeToLiveCommand(terminal: Terminal): Command {
       const id = parseLeaseId(args[0]!);
       await withSession({ terminal, command }, async (session) => {
         const show = session.format.show('leaseTimeToLive');
-        const answer = session.client.rpc.lease.leaseTimeToLive({ id, keys: flags.keys }, session.call);
+        const answer = session.client.lease.timeToLive(id, flags, session.call);
         show(await orFail(session, answer, { code: Exit.badConnection }), flags);
       });
     },
@@ -78,10 +80,43 @@ function listCommand(terminal: Terminal): Command {
     run: ({ command }) =>
       withSession({ terminal, command }, async (session) => {
         const show = session.format.show('leaseList');
-        const answer = session.client.rpc.lease.leaseLeases({}, session.call);
+        const answer = session.client.lease.list(session.call);
         show(await orFail(session, answer, { code: Exit.badConnection }));
       }),
   });
+}
+
+function keepAliveCommand(terminal: Terminal): Command {
+  return leafCommand<{ once: boolean }>(terminal, {
+    name: 'keep-alive',
+    usage: '<leaseID>',
+    summary: 'Keeps leases alive (renew)',
+    flags: (command) => booleanFlag(command, { name: 'once', help: 'renew the lease once, and end' }),
+    run: async ({ args, flags, command }) => {
+      if (args.length !== 1) throw new ExitError(Exit.badArgs, 'lease keep-alive command needs lease ID as argument');
+      const id = parseLeaseId(args[0]!);
+      await withSession({ terminal, command }, async (session) => {
+        if (!flags.once) {
+          await keepAlive(session, id);
+          return;
+        }
+        const show = session.format.show('leaseKeepAlive');
+        show(await orFail(session, session.client.lease.keepAliveOnce(id, session.call), { code: Exit.badConnection }));
+      });
+    },
+  });
+}
+
+/** Until the lease has ended, which is no failure of this command. */
+async function keepAlive(session: Session, id: bigint): Promise<void> {
+  const { client, format, terminal } = session;
+  const show = format.show('leaseKeepAlive');
+  try {
+    for await (const response of client.lease.keepAlive(id)) show(response);
+  } catch (error) {
+    if (!(error instanceof LeaseLostError)) await orFail(session, Promise.reject(error), { code: Exit.badConnection });
+  }
+  if (format.name === 'simple') terminal.out(`lease ${leaseHex(id)} expired or revoked.\n`);
 }
 
 /** The answer, or the exit code that etcdctl has for this command's failures and, for some, what it says of them. */

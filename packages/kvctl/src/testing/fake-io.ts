@@ -1,10 +1,10 @@
 /** A world for tests of whole command lines: streams in memory, members that answer from a list, a clock that jumps. */
-import { Readable } from 'node:stream';
 import type { Clock } from '@quorate/base';
 import { type OpenChannel, RpcError } from '@quorate/client';
 import { type AnyMethod, type MethodInfo, Status, type StatusCode } from '@quorate/proto';
 import type { ChildEnd, Interrupt, Io } from '../io.ts';
 import { run } from '../run.ts';
+import { FakeStreams, type StreamScript } from './fake-stream.ts';
 
 /** How members answer: by endpoint and method name, `*` for every endpoint. */
 export type Answer = { readonly bytes: Buffer } | { readonly status: StatusCode; readonly details: string };
@@ -27,6 +27,8 @@ export interface Spawned {
 /** What surrounds one run. */
 export interface Surroundings {
   readonly stdin?: string;
+  /** The input never ends. */
+  readonly endless?: boolean;
   readonly env?: Record<string, string>;
   /** How programs end; with code 0 unless told otherwise. */
   readonly child?: (spawned: Spawned) => ChildEnd | Promise<ChildEnd>;
@@ -48,6 +50,7 @@ export interface Outcome {
 
 export class FakeWorld {
   readonly #answers: Map<string, Answer> = new Map();
+  readonly #streams: Map<string, Pick<FakeStreams<unknown, unknown>, 'open'>> = new Map();
   readonly #interrupts = new Set<(name: Interrupt) => void>();
 
   /** All members answer this method so. */
@@ -57,6 +60,15 @@ export class FakeWorld {
     endpoint = '*',
   ): this {
     this.#answers.set(`${endpoint}${method.path}`, { bytes: method.response.encode(method.response.create(response)) });
+    return this;
+  }
+
+  /** All members serve streams of this method so. */
+  stream<Request, Response>(
+    method: MethodInfo<Request, Response, true, true>,
+    script: StreamScript<Request, Response>,
+  ): this {
+    this.#streams.set(method.path, new FakeStreams(method, script));
     return this;
   }
 
@@ -73,7 +85,7 @@ export class FakeWorld {
   /** Runs a command line; words separated by spaces, or a list of byte strings. */
   async run(
     line: string | readonly string[],
-    { stdin = '', env = {}, child = () => ({ at: 'exit', code: 0 }), metrics = [] }: Surroundings = {},
+    { stdin = '', endless = false, env = {}, child = () => ({ at: 'exit', code: 0 }), metrics = [] }: Surroundings = {},
   ): Promise<Outcome> {
     const clock = new JumpingClock();
     const asked: Asked[] = [];
@@ -83,7 +95,7 @@ export class FakeWorld {
     const stderr: Uint8Array[] = [];
     const io: Io = {
       env,
-      stdin: Readable.from(stdin === '' ? [] : [Buffer.from(stdin, 'latin1')]),
+      stdin: input(stdin, endless),
       stdout: { write: (bytes) => stdout.push(bytes) },
       stderr: { write: (bytes) => stderr.push(bytes) },
       clock,
@@ -128,8 +140,10 @@ export class FakeWorld {
         throw new RpcError({ ...(answer ?? refused), endpoint, sent: answer !== undefined });
       },
       async *serverStream() {},
-      bidiStream: () => {
-        throw new Error('no member of this world streams');
+      bidiStream: (path, attempt) => {
+        const streams = this.#streams.get(path);
+        if (streams === undefined) throw new Error(`no member of this world serves ${path}`);
+        return streams.open(endpoint, attempt);
       },
     });
   }
@@ -165,4 +179,9 @@ class JumpingClock implements Clock {
   soon(fn: () => void): void {
     setImmediate(fn);
   }
+}
+
+async function* input(text: string, endless: boolean): AsyncGenerator<Uint8Array> {
+  if (text !== '') yield Buffer.from(text, 'latin1');
+  if (endless) await new Promise(() => {});
 }
