@@ -99,8 +99,7 @@ export class Daemon {
     for (const undo of this.#watches.splice(0).reverse()) undo();
     const portsClosed = [...this.#clientPorts, ...this.#metricsPorts].map((port) => port.close(drainLimitMs));
     const draining = this.#transport?.drain(drainLimitMs);
-    // Watches would not end by themselves; their clients go on at another member.
-    member?.watch.stop();
+    member?.endStreams();
     const drained = (await draining) ?? true;
     if (!drained) logger.info('ending streams that are still open');
     await member?.stop();

@@ -2,7 +2,16 @@
  * The Lease service without its transport. Grants and revocations go through the log; what a lease has left, only the leader
  * knows: other members ask it over the peer connection, and answer under their own header.
  */
-import { type Clock, type MemberId, noLease, noMember, type Random, randomId, sleep } from '@quorate/base';
+import {
+  type Clock,
+  type LeaseId,
+  type MemberId,
+  noLease,
+  noMember,
+  type Random,
+  randomId,
+  sleep,
+} from '@quorate/base';
 import { minimumTtl } from '@quorate/lease';
 import {
   InternalRaftRequest,
@@ -104,6 +113,11 @@ export class LeaseServer {
   ): void {
     const renew = (request: LeaseKeepAliveRequest): Promise<LeaseKeepAliveResponse> => this.#renew(request, call);
     new KeepAliveStream(renew, requests, stream).start();
+  }
+
+  /** Starts a lease's time again; false when there is no such lease. Rejects with KvError. */
+  async renew(id: LeaseId): Promise<boolean> {
+    return (await this.#ask({ id, renew: true, keys: false })).found;
   }
 
   /** The header is that of before the renewal, as in etcd. */

@@ -10,10 +10,13 @@ import { ClusterServer } from './cluster-server.ts';
 import { ClusterVersion } from './cluster-version.ts';
 import { type MemberConfig, requestTimeoutMs } from './config.ts';
 import { MemberCore } from './core.ts';
+import { ElectionServer } from './election-server.ts';
 import type { HeaderSource } from './header.ts';
 import { KvServer } from './kv-server.ts';
 import type { Leadership } from './leadership.ts';
 import { LeaseServer } from './lease-server.ts';
+import { LocalKv } from './local-kv.ts';
+import { LockServer } from './lock-server.ts';
 import { MaintenanceServer } from './maintenance-server.ts';
 import type { PeerIdentity } from './peer-transport.ts';
 import { publish } from './publish.ts';
@@ -30,9 +33,12 @@ export class Member {
   readonly kv: KvServer;
   readonly leases: LeaseServer;
   readonly watch: WatchServer;
+  readonly locks: LockServer;
+  readonly elections: ElectionServer;
   readonly cluster: ClusterServer;
   readonly maintenance: MaintenanceServer;
   readonly #core: MemberCore;
+  readonly #local: LocalKv;
 
   /**
    * Starts from what the disk holds (or creates it), connects to the peers and takes part in raft. Resolves when the member runs;
@@ -80,6 +86,9 @@ export class Member {
       maxRequestBytes: config.maxRequestBytes,
       progressIntervalMs: config.watchProgressIntervalMs,
     });
+    this.#local = new LocalKv({ kv: this.kv, leases: this.leases, hub: core.watches });
+    this.locks = new LockServer(this.#local);
+    this.elections = new ElectionServer(this.#local, headers);
     this.cluster = new ClusterServer({
       memberId,
       clock,
@@ -166,12 +175,18 @@ export class Member {
     });
   }
 
+  /** Ends what would not end by itself, watches and those who wait for a lock or an election: their clients go on elsewhere. */
+  endStreams(): void {
+    this.watch.stop();
+    this.#local.stop();
+  }
+
   /**
    * Hands leadership over when leading, answers what waits, writes what was applied and closes everything. The data can be opened
    * again as soon as this resolves.
    */
   stop(): Promise<void> {
-    this.watch.stop();
+    this.endStreams();
     return this.#core.stop();
   }
 }

@@ -8,6 +8,7 @@ import {
 } from '@quorate/proto';
 import { type Reply, type ServiceMethod, serviceHandlers } from '@quorate/rpc';
 import type { Member } from './member.ts';
+import { answerRecipe } from './recipe-error.ts';
 
 /** Every method `member` serves. */
 export function memberServices(member: Member): ServiceMethod[] {
@@ -39,6 +40,17 @@ export function memberServices(member: Member): ServiceMethod[] {
       alarm: (request, _call, reply) => member.maintenance.alarm(request, reply),
       moveLeader: (request, _call, reply) => answer(reply, () => member.maintenance.moveLeader(request)),
       hashKV: (request, _call, reply) => answer(reply, () => hashKv(member, request.revision)),
+    }),
+    ...serviceHandlers(services.lock, {
+      lock: (request, call, reply) => answerRecipe(reply, member.locks.lock(request, call)),
+      unlock: (request, _call, reply) => answerRecipe(reply, member.locks.unlock(request)),
+    }),
+    ...serviceHandlers(services.election, {
+      campaign: (request, call, reply) => answerRecipe(reply, member.elections.campaign(request, call)),
+      proclaim: (request, _call, reply) => answerRecipe(reply, member.elections.proclaim(request)),
+      leader: (request, _call, reply) => answerRecipe(reply, member.elections.leader(request)),
+      observe: (request, call, stream) => member.elections.observe(request, call, stream),
+      resign: (request, _call, reply) => answerRecipe(reply, member.elections.resign(request)),
     }),
     ...healthMethods(),
   ];
