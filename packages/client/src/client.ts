@@ -16,6 +16,7 @@ import { type GrpcOptions, grpcTransport } from './grpc-channel.ts';
 import { Kv } from './kv.ts';
 import { Lease } from './lease.ts';
 import { Maintenance } from './maintenance.ts';
+import { Namespace } from './namespace.ts';
 import { EndpointPool, type Patience, type Slot } from './pool.ts';
 import { isRead, mayRepeat, type RetryMode } from './retry.ts';
 import type { Space } from './space.ts';
@@ -110,6 +111,11 @@ export class Client implements Caller, Space {
   /** Watches a key or a range of keys from now on, or from a revision; see {@link Watcher}. Watches share streams. */
   watch(key: Bytes, options?: WatchOptions): Watcher {
     return this.#watches.watch(key, options);
+  }
+
+  /** The keys that begin with `prefix` as if they were all there are. */
+  namespace(prefix: Bytes): Namespace {
+    return new Namespace(this, prefix);
   }
 
   /** Makes one call. Rejects with KvError, RpcError or the signal's reason; see {@link CallOptions.retry} for repeats. */

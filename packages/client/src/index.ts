@@ -3,6 +3,7 @@ export type { BidiCall, Caller, CallOptions } from './call.ts';
 export type { Attempt, BidiStream, Channel, OpenChannel } from './channel.ts';
 export { Client, type ClientOptions } from './client.ts';
 export type { Cluster } from './cluster.ts';
+export { Election } from './election.ts';
 export { type Endpoint, EndpointError, parseEndpoint, type Security } from './endpoint.ts';
 export {
   CompactedError,
@@ -17,7 +18,12 @@ export { type GrpcOptions, grpcTransport, type TlsOptions } from './grpc-channel
 export type { KeepAlive, KeepAliveOptions } from './keep-alive.ts';
 export type { Kv } from './kv.ts';
 export type { Lease } from './lease.ts';
+export type { Limits } from './limits.ts';
 export type { Maintenance } from './maintenance.ts';
+export { Mirror, type MirrorOptions } from './mirror.ts';
+export { Mutex } from './mutex.ts';
+export { Namespace } from './namespace.ts';
+export type { Place } from './queue.ts';
 export {
   type DeleteOptions,
   deleteRequest,
@@ -30,7 +36,9 @@ export {
   type SortTarget,
 } from './ranges.ts';
 export type { RetryMode } from './retry.ts';
+export { Session, SessionClosedError, type SessionOptions } from './session.ts';
 export type { Space } from './space.ts';
+export { type Atomic, type AtomicOptions, atomically, type Isolation } from './stm.ts';
 export type { Stubs } from './stubs.ts';
 export { systemClock, systemRandom } from './system.ts';
 export { type CompareOperator, compare, op } from './txn.ts';

@@ -1,21 +1,11 @@
 /**
- * Keeping leases alive. All leases of a client are renewed over one stream, each every third of its TTL. A stream that breaks, or
- * on which a renewal stays unanswered for such a third, is replaced by one to another endpoint, where all are renewed at once.
- *
- * What is told about a lease never goes beyond what is known: it is alive until its TTL has passed since the last renewal
- * that was answered was *sent*, by the local clock. A member may count longer; then the lease is called lost although it
- * lingers, never the other way round.
+ * One lease that is kept alive: when it was renewed and when it has to be again, until when it lives for sure, and who wants to
+ * know. Two callers that keep the same lease share one renewal.
  */
 import type { Clock, Timer } from '@quorate/base';
-import { KvError, type LeaseKeepAliveRequest, type LeaseKeepAliveResponse, leaseService, Status } from '@quorate/proto';
-import { isConnectionLost } from './bidi.ts';
-import type { BidiCall, Caller } from './call.ts';
-import { LeaseLostError, RpcError } from './errors.ts';
+import type { LeaseKeepAliveResponse } from '@quorate/proto';
+import { LeaseLostError } from './errors.ts';
 import { Mailbox } from './mailbox.ts';
-
-type Call = BidiCall<LeaseKeepAliveRequest, LeaseKeepAliveResponse>;
-
-const { leaseKeepAlive } = leaseService.methods;
 
 export interface KeepAliveOptions {
   /**
@@ -48,91 +38,11 @@ export interface KeepAlive extends AsyncIterable<LeaseKeepAliveResponse> {
 
 /** Answers kept for a reader that is late. */
 const answersMax = 16;
-/** How long a first renewal may stay unanswered, the TTL being unknown. */
-const firstAnswerMs = 5_000;
+/** How long a renewal may stay unanswered, however long the lease: longer than a member looks for a leader. */
+const answerMaxMs = 10_000;
 
-/** The renewals of one client. */
-export class LeaseKeeper {
-  readonly #caller: Caller;
-  readonly #leases = new Map<bigint, LeaseRenewal>();
-  #call: Call | undefined;
-  #isRunning = false;
-  #attempt = new AbortController();
-
-  constructor(caller: Caller) {
-    this.#caller = caller;
-  }
-
-  keep(id: bigint, options: KeepAliveOptions = {}): KeepAlive {
-    options.signal?.throwIfAborted();
-    let renewal = this.#leases.get(id);
-    if (renewal === undefined) {
-      renewal = new LeaseRenewal(id, this.#caller.clock, {
-        send: () => this.#send(id),
-        stalled: () => this.#stalled(),
-        over: () => this.#over(id),
-      });
-      this.#leases.set(id, renewal);
-    }
-    const holder = new Holder(renewal, options);
-    // It may have been too late for this lease when it was given to us.
-    if (holder.lost.aborted) return holder;
-    if (!renewal.isWaiting) renewal.renew();
-    if (!this.#isRunning) void this.#run();
-    return holder;
-  }
-
-  async #run(): Promise<void> {
-    this.#isRunning = true;
-    while (this.#leases.size > 0) {
-      this.#attempt = new AbortController();
-      const failure = await this.#serve();
-      this.#call = undefined;
-      for (const lease of this.#leases.values()) lease.disconnected();
-      if (failure === undefined || mayGoOn(failure)) continue;
-      for (const lease of [...this.#leases.values()]) lease.fail(failure);
-    }
-    this.#isRunning = false;
-  }
-
-  /** One stream; returns why it ended, undefined when nobody needed it any more. */
-  async #serve(): Promise<unknown> {
-    const { signal } = this.#attempt;
-    try {
-      // A member without a leader cannot renew: another may see one.
-      const call = await this.#caller.bidiStream(leaseKeepAlive, { signal, requireLeader: true });
-      this.#call = call;
-      for (const lease of this.#leases.values()) lease.renew();
-      for await (const response of call.responses) this.#leases.get(response.id)?.answered(response);
-      if (signal.aborted) return undefined;
-      const failure = lostStream(call.endpoint, 'the member ended the keep-alive stream');
-      call.cancel(failure);
-      return failure;
-    } catch (error) {
-      return signal.aborted ? undefined : error;
-    }
-  }
-
-  #send(id: bigint): boolean {
-    this.#call?.send({ id });
-    return this.#call !== undefined;
-  }
-
-  /** The loop over its responses ends, and goes on with another stream. */
-  #stalled(): void {
-    const call = this.#call;
-    if (call === undefined) return;
-    this.#call = undefined;
-    call.cancel(lostStream(call.endpoint, 'renewals stay unanswered'));
-  }
-
-  #over(id: bigint): void {
-    this.#leases.delete(id);
-    if (this.#leases.size === 0) this.#attempt.abort();
-  }
-}
-
-interface RenewalHost {
+/** What a renewal asks of the stream that all share. */
+export interface RenewalHost {
   /** False when there is no stream now; then the next stream renews. */
   send(): boolean;
   stalled(): void;
@@ -140,14 +50,14 @@ interface RenewalHost {
 }
 
 /** One lease: when it was renewed, when it has to be again. */
-class LeaseRenewal {
+export class LeaseRenewal {
   readonly id: bigint;
   readonly clock: Clock;
   readonly holders: Set<Holder> = new Set();
   readonly #host: RenewalHost;
   validUntilMs: number | undefined;
-  /** A third of the TTL. */
-  #pauseMs = firstAnswerMs;
+  /** A third of the TTL, or as much as is known of it. */
+  #pauseMs = answerMaxMs;
   /** When the renewal under way was sent; undefined when none is. */
   #sentMs: number | undefined;
   #next: Timer | undefined;
@@ -168,7 +78,7 @@ class LeaseRenewal {
   renew(): void {
     if (this.#sentMs !== undefined || !this.#host.send()) return;
     this.#sentMs = this.clock.nowMs();
-    this.#after(this.#pauseMs, () => this.#host.stalled());
+    this.#after(Math.min(this.#pauseMs, answerMaxMs), () => this.#host.stalled());
   }
 
   answered(response: LeaseKeepAliveResponse): void {
@@ -181,22 +91,18 @@ class LeaseRenewal {
     }
     const ttlMs = response.ttl * 1_000;
     this.#pauseMs = ttlMs / 3;
-    this.lives(sentMs + ttlMs);
+    this.#lives(sentMs + ttlMs);
     // An answer may come so late that the lease is lost already.
     if (this.holders.size === 0) return;
     for (const holder of this.holders) holder.answered(response);
     this.#after(Math.max(sentMs + this.#pauseMs - this.clock.nowMs(), 0), () => this.renew());
   }
 
-  /** It lives until then, for sure. */
-  lives(untilMs: number): void {
-    this.validUntilMs = Math.max(untilMs, this.validUntilMs ?? untilMs);
-    this.#end?.cancel();
-    this.#end = undefined;
-    const leftMs = this.validUntilMs - this.clock.nowMs();
-    const expired = (): void => this.fail(new LeaseLostError(this.id, 'expired'));
-    if (leftMs > 0) this.#end = this.clock.after(leftMs, expired);
-    else expired();
+  /** It lives until then, as its grant told. */
+  granted(untilMs: number): void {
+    const leftMs = untilMs - this.clock.nowMs();
+    if (this.validUntilMs === undefined) this.#pauseMs = Math.min(this.#pauseMs, Math.max(leftMs, 0) / 3);
+    this.#lives(untilMs);
   }
 
   disconnected(): void {
@@ -213,6 +119,16 @@ class LeaseRenewal {
   leave(holder: Holder): void {
     this.holders.delete(holder);
     if (this.holders.size === 0) this.#over();
+  }
+
+  #lives(untilMs: number): void {
+    this.validUntilMs = Math.max(untilMs, this.validUntilMs ?? untilMs);
+    this.#end?.cancel();
+    this.#end = undefined;
+    const leftMs = this.validUntilMs - this.clock.nowMs();
+    const expired = (): void => this.fail(new LeaseLostError(this.id, 'expired'));
+    if (leftMs > 0) this.#end = this.clock.after(leftMs, expired);
+    else expired();
   }
 
   #over(): void {
@@ -232,7 +148,7 @@ class LeaseRenewal {
 }
 
 /** One caller's interest in a lease. */
-class Holder implements KeepAlive {
+export class Holder implements KeepAlive {
   readonly #renewal: LeaseRenewal;
   readonly #signal: AbortSignal | undefined;
   readonly #lost = new AbortController();
@@ -249,7 +165,7 @@ class Holder implements KeepAlive {
     this.#answers = new Mailbox({ onLeave: () => this.stop() });
     renewal.holders.add(this);
     signal?.addEventListener('abort', this.#abort, { once: true });
-    if (validUntilMs !== undefined) renewal.lives(validUntilMs);
+    if (validUntilMs !== undefined) renewal.granted(validUntilMs);
   }
 
   get id(): bigint {
@@ -296,13 +212,4 @@ class Holder implements KeepAlive {
     this.#isOver = true;
     this.#signal?.removeEventListener('abort', this.#abort);
   }
-}
-
-function lostStream(endpoint: string, details: string): RpcError {
-  return new RpcError({ status: Status.UNAVAILABLE, details, endpoint, sent: true });
-}
-
-function mayGoOn(failure: unknown): boolean {
-  if (isConnectionLost(failure)) return true;
-  return failure instanceof KvError && (isConnectionLost(failure.cause) || failure.code === 'requestCanceled');
 }

@@ -164,6 +164,21 @@ describe('keeping alive', () => {
     expect(alive.lost.aborted).toBe(false);
   });
 
+  test.each([
+    ['knows from the grant how long a member may take', { validUntilMs: 3_000 }, 1_000],
+    ['does not wait for a third of a long TTL', {}, 10_000],
+  ])('%s', async (_name, options, leftMs) => {
+    const { clock, members, client } = setup();
+    members.ttls.set(7n, 3_600);
+    members.mute.add('a:1');
+    client.lease.keepAlive(7n, options);
+    await clock.run(10_000);
+    expect(members.renewals).toMatchObject([
+      { endpoint: 'a:1', atMs: 0 },
+      { endpoint: 'b:1', atMs: leftMs },
+    ]);
+  });
+
   test('tells that the lease is gone when a member says so', async () => {
     const { clock, network, members, client } = setup();
     members.ttls.set(7n, 6);

@@ -12,7 +12,8 @@ import {
 import { isConnectionLost } from './bidi.ts';
 import type { Caller, CallOptions } from './call.ts';
 import { deadlineError, RpcError } from './errors.ts';
-import { type KeepAlive, type KeepAliveOptions, LeaseKeeper } from './keep-alive.ts';
+import type { KeepAlive, KeepAliveOptions } from './keep-alive.ts';
+import { LeaseKeeper } from './lease-keeper.ts';
 
 const { leaseGrant, leaseRevoke, leaseTimeToLive, leaseLeases, leaseKeepAlive } = leaseService.methods;
 

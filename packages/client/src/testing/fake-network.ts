@@ -6,8 +6,13 @@ import type { Endpoint } from '../endpoint.ts';
 import { RpcError } from '../errors.ts';
 import { Mailbox } from '../mailbox.ts';
 
-/** What one member does with a call; a Buffer is an answer. */
-export type Behaviour = Buffer | 'refused' | 'blackhole' | { readonly status: StatusCode; readonly details: string };
+/** What one member does with a call; a Buffer is an answer, `serves` asks {@link FakeNetwork.serveUnary} for it. */
+export type Behaviour =
+  | Buffer
+  | 'refused'
+  | 'blackhole'
+  | 'serves'
+  | { readonly status: StatusCode; readonly details: string };
 
 /** One thing a member saw, or a client found. */
 export interface Seen {
@@ -42,6 +47,8 @@ export class FakeNetwork {
   /** Endpoints that were dialled, in order. */
   readonly dialled: string[] = [];
   readonly closed: string[] = [];
+  /** What members that serve answer; throws RpcError. */
+  serveUnary: (endpoint: string, path: string, request: Buffer) => Buffer = () => Buffer.alloc(0);
   /** What members do with streams. */
   serveStream: (stream: FakeStream) => void = () => {};
   /** Streams that neither side has ended. */
@@ -68,6 +75,8 @@ export class FakeNetwork {
         throw fail(Status.UNAVAILABLE, `connect ECONNREFUSED ${endpoint.text}`, false);
       }
       this.seen.push({ endpoint: endpoint.text, path, request, attempt, atMs: this.#clock.nowMs() });
+      attempt.signal?.throwIfAborted();
+      if (now === 'serves') return this.serveUnary(endpoint.text, path, request);
       if (Buffer.isBuffer(now)) return now;
       throw fail(now.status, now.details, true);
     };

@@ -44,7 +44,7 @@ export class WatchMembers {
   #revision = 1;
 
   constructor(network: FakeNetwork) {
-    network.serveStream = (stream) => this.#serve(stream);
+    network.serveStream = (stream) => this.serve(stream);
   }
 
   get revision(): number {
@@ -62,14 +62,20 @@ export class WatchMembers {
 
   /** One revision: `-key` deletes. */
   commit(...changes: readonly string[]): number {
-    this.#revision += 1;
     const events = changes.map((change) => {
       const isDelete = change.startsWith('-');
       const key = Buffer.from(isDelete ? change.slice(1) : change);
-      const value = isDelete ? Buffer.alloc(0) : Buffer.from(`v${this.#revision}`);
-      const kv = KeyValue.create({ key, value, modRevision: this.#revision });
+      const modRevision = this.#revision + 1;
+      const value = isDelete ? Buffer.alloc(0) : Buffer.from(`v${modRevision}`);
+      const kv = KeyValue.create({ key, value, modRevision });
       return Event.create({ type: isDelete ? EventEventType.DELETE : EventEventType.PUT, kv });
     });
+    return this.commitEvents(events);
+  }
+
+  /** One revision, made elsewhere. */
+  commitEvents(events: readonly Event[]): number {
+    this.#revision += 1;
     this.#history.set(this.#revision, events);
     this.deliver();
     return this.#revision;
@@ -112,7 +118,8 @@ export class WatchMembers {
     return Math.min(this.stalled.get(endpoint) ?? this.#revision, this.#revision);
   }
 
-  #serve(stream: FakeStream): void {
+  /** Serves one Watch stream. */
+  serve(stream: FakeStream): void {
     const served: Served = { stream, watches: new Map(), nextId: 0n };
     this.#served.add(served);
     stream.onCancel = () => this.#served.delete(served);
