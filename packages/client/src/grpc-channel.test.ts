@@ -2,6 +2,7 @@ import { createServer, type Server as TcpServer } from 'node:net';
 import {
   Server,
   ServerCredentials,
+  type ServerDuplexStream,
   type ServerUnaryCall,
   type ServerWritableStream,
   type sendUnaryData,
@@ -17,6 +18,7 @@ import { ca, clientCert, clientKey, serverCert, serverKey } from './testing/cert
 
 type Unary = (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) => void;
 type Stream = (call: ServerWritableStream<Buffer, Buffer>) => void;
+type Bidi = (call: ServerDuplexStream<Buffer, Buffer>) => void;
 
 const patient: Attempt = { timeoutMs: 10_000, signal: undefined, metadata: {} };
 const asIs = (bytes: Buffer): Buffer => bytes;
@@ -27,7 +29,7 @@ afterEach(() => {
 });
 
 async function serve(
-  handlers: { unary?: Unary; stream?: Stream },
+  handlers: { unary?: Unary; stream?: Stream; bidi?: Bidi },
   options: { address?: string; credentials?: ServerCredentials } = {},
 ): Promise<{ port: number; server: Server }> {
   const server = new Server();
@@ -41,6 +43,7 @@ async function serve(
     {
       unary: { path: '/test/Unary', requestStream: false, responseStream: false, ...codec },
       stream: { path: '/test/Stream', requestStream: false, responseStream: true, ...codec },
+      bidi: { path: '/test/Bidi', requestStream: true, responseStream: true, ...codec },
     },
     handlers,
   );
@@ -225,6 +228,104 @@ describe('server streams', () => {
       for await (const _bytes of open(`127.0.0.1:${port}`).serverStream('/test/Stream', Buffer.alloc(0), patient));
     };
     expect(await refusal(read())).toMatchObject({ status: Status.UNAVAILABLE, details: 'etcdserver: no leader' });
+  });
+});
+
+describe('streams in both directions', () => {
+  async function connect(bidi: Bidi, attempt: Partial<Attempt> = {}) {
+    const { port } = await serve({ bidi });
+    return open(`127.0.0.1:${port}`).bidiStream('/test/Bidi', { ...patient, timeoutMs: undefined, ...attempt });
+  }
+
+  const mirror: Bidi = (call) => {
+    call.on('data', (bytes: Buffer) => call.write(bytes));
+    call.on('end', () => call.end());
+  };
+
+  test('carry requests and answers, and end when both sides have', async () => {
+    const stream = await connect(mirror);
+    const seen: string[] = [];
+    stream.send(Buffer.from('a'));
+    for await (const bytes of stream.responses) {
+      seen.push(bytes.toString());
+      if (seen.length === 1) stream.send(Buffer.from('b'));
+      else stream.end();
+    }
+    expect(seen).toEqual(['a', 'b']);
+    stream.send(Buffer.from('ignored'));
+  });
+
+  test('fail with status and text, behind what came before', async () => {
+    const stream = await connect((call) => {
+      call.write(Buffer.from('a'));
+      call.on('data', () => call.emit('error', { code: Status.UNAVAILABLE, details: 'etcdserver: no leader' }));
+    });
+    expect((await stream.responses.next()).value?.toString()).toBe('a');
+    stream.send(Buffer.from('x'));
+    expect(await refusal(stream.responses.next())).toMatchObject({ sent: true, details: 'etcdserver: no leader' });
+  });
+
+  test('that cannot be begun fail as never sent', async () => {
+    const channel = open(`127.0.0.1:${await freePort()}`);
+    await channel.connect(10_000, undefined);
+    const { responses } = channel.bidiStream('/test/Bidi', patient);
+    expect(await refusal(responses.next())).toMatchObject({ status: Status.UNAVAILABLE, sent: false });
+  });
+
+  test.each(['cancel', 'leave', 'abort'] as const)('end at the member on %s', async (how) => {
+    let left: () => void = () => {};
+    const cancelled = new Promise<void>((resolve) => {
+      left = resolve;
+    });
+    const abort = new AbortController();
+    const stream = await connect(
+      (call) => {
+        call.on('cancelled', left);
+        call.write(Buffer.from('a'));
+      },
+      { signal: abort.signal },
+    );
+    await stream.responses.next();
+    const next = stream.responses.next().catch((error: Error) => error.message);
+    if (how === 'cancel') stream.cancel();
+    else if (how === 'leave') await stream.responses.return?.();
+    else abort.abort(new Error('enough'));
+    expect(await next).toEqual(how === 'abort' ? 'enough' : { done: true, value: undefined });
+    await cancelled;
+  });
+
+  test('with a signal that is aborted before they begin are over at once', async () => {
+    const stream = await connect(mirror, { signal: AbortSignal.abort(new Error('enough')) });
+    expect(await refusal(stream.responses.next())).toMatchObject({ message: 'enough' });
+  });
+
+  test('leave with the member what nobody reads', async () => {
+    let written = 0;
+    const total = 400;
+    const stream = await connect((call) => {
+      const more = (): void => {
+        while (written < total) {
+          written += 1;
+          if (!call.write(Buffer.alloc(64 * 1024))) {
+            call.once('drain', more);
+            return;
+          }
+        }
+        call.end();
+      };
+      more();
+    });
+    let read = 1;
+    await stream.responses.next();
+    // Everything that is under way arrives; the rest waits for the reader.
+    let before = 0;
+    while (before !== written) {
+      before = written;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    expect(written).toBeLessThan(total / 2);
+    for await (const _bytes of stream.responses) read += 1;
+    expect(read).toBe(total);
   });
 });
 

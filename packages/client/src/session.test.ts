@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { LeaseLostError } from './errors.ts';
 import { Session, SessionClosedError } from './session.ts';
-import { MiniCluster } from './testing/mini-cluster.ts';
+import { type Fault, MiniCluster } from './testing/mini-cluster.ts';
 
 function setup() {
   const cluster = new MiniCluster();
@@ -57,10 +57,15 @@ describe('a session', () => {
     expect((await client.lease.timeToLive(id)).ttl).toBe(6);
   });
 
-  test('closed again and again is closed once; a lease that ended before is no failure of anything', async () => {
-    const { client } = setup();
+  test('may be closed again, after its lease has ended, and although the answer is lost', async () => {
+    const { cluster, clock, client } = setup();
     const session = await Session.open(client);
-    await session.close();
-    await expect(session.close()).rejects.toMatchObject({ code: 'leaseNotFound' });
+    const faults: Fault[] = ['after'];
+    cluster.fault = () => faults.pop() ?? 'none';
+    expect(await clock.settle(session.close())).toMatchObject({ status: 'fulfilled' });
+    expect(await clock.settle(session.close())).toMatchObject({ status: 'fulfilled' });
+    expect(cluster.leases.size).toBe(0);
+    for (const endpoint of client.endpoints) cluster.network.behaviour.set(endpoint, 'refused');
+    expect(await clock.settle(session.close({ timeoutMs: 100 }))).toMatchObject({ status: 'rejected' });
   });
 });

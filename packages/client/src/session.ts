@@ -1,4 +1,5 @@
 /** A lease that is kept alive, and what is held under it: locks, candidacies, keys. When it ends, all of that ends. */
+import { KvError } from '@quorate/proto';
 import type { KeepAlive } from './keep-alive.ts';
 import type { Limits } from './limits.ts';
 import type { Space } from './space.ts';
@@ -65,10 +66,14 @@ export class Session {
     this.#done.abort(new SessionClosedError());
   }
 
-  /** Ends the lease and with it all that is held. A revocation that fails is made up for by the lease's end. */
+  /** Ends the lease and with it all that is held; fine when it has ended already. What fails here ends with the lease's time. */
   async close(limits: Limits = {}): Promise<void> {
     this.orphan();
-    // Revoking twice is revoking once.
-    await this.space.lease.revoke(this.lease, { ...limits, retry: 'always' });
+    try {
+      // Revoking twice is revoking once.
+      await this.space.lease.revoke(this.lease, { ...limits, retry: 'always' });
+    } catch (error) {
+      if (!(error instanceof KvError) || error.code !== 'leaseNotFound') throw error;
+    }
   }
 }

@@ -22,8 +22,8 @@ export interface WatchHost {
 }
 
 const bufferBytesDefault = 8 * 1024 * 1024;
-/** What an event costs beside its bytes, roughly. */
-const eventOverheadBytes = 200;
+/** What an event or another update costs beside its bytes, roughly. */
+const overheadBytes = 200;
 
 export class WatchState implements Watcher {
   readonly #options: WatchOptions;
@@ -81,7 +81,7 @@ export class WatchState implements Watcher {
     if (this.#wasCreated) return;
     this.#wasCreated = true;
     this.#created.resolve(known);
-    if (this.#options.createdNotify === true) this.#updates.push({ kind: 'created', header: known });
+    if (this.#options.createdNotify === true) this.#give({ kind: 'created', header: known });
   }
 
   /** Takes events, or a progress notification of its own. */
@@ -100,7 +100,7 @@ export class WatchState implements Watcher {
     this.#moveTo(known.revision + 1);
     if (!this.#wantsProgress) return;
     this.#wantsProgress = false;
-    this.#updates.push({ kind: 'progress', header: known });
+    this.#give({ kind: 'progress', header: known });
   }
 
   /** The stream it was on is no more. */
@@ -138,7 +138,7 @@ export class WatchState implements Watcher {
 
   #progress(header: ResponseHeader): void {
     this.#moveTo(header.revision + 1);
-    this.#updates.push({ kind: 'progress', header });
+    this.#give({ kind: 'progress', header });
   }
 
   /** The events of the response, and of fragments before it, that make up whole revisions. */
@@ -154,11 +154,15 @@ export class WatchState implements Watcher {
     if (events.length === 0) return;
     this.#lastRevision = revisionOf(events.at(-1));
     this.#moveTo(this.#lastRevision + 1);
-    this.#bufferedBytes += sizeOf(events);
-    this.#updates.push({ kind: 'events', header, events });
+    this.#give({ kind: 'events', header, events });
+  }
+
+  /** Into the reader's queue; everything in it counts, also progress that nobody reads. */
+  #give(update: WatchUpdate): void {
+    this.#bufferedBytes += sizeOf(update);
+    this.#updates.push(update);
     if (this.#isFull || this.#bufferedBytes <= this.#bufferBytesMax) return;
     this.#isFull = true;
-    this.#partial = [];
     this.#host.full(this);
   }
 
@@ -167,8 +171,7 @@ export class WatchState implements Watcher {
   }
 
   #taken(update: WatchUpdate): void {
-    if (update.kind !== 'events') return;
-    this.#bufferedBytes -= sizeOf(update.events);
+    this.#bufferedBytes -= sizeOf(update);
     // Half empty, so that a reader that is always a little late does not come and go with every update.
     if (!this.#isFull || this.#bufferedBytes > this.#bufferBytesMax / 2) return;
     this.#isFull = false;
@@ -196,8 +199,9 @@ function revisionOf(event: Event | undefined): number {
   return event?.kv?.modRevision ?? 0;
 }
 
-function sizeOf(events: readonly Event[]): number {
-  return events.reduce((sum, { kv, prevKv }) => sum + eventOverheadBytes + bytesOf(kv) + bytesOf(prevKv), 0);
+function sizeOf(update: WatchUpdate): number {
+  if (update.kind !== 'events') return overheadBytes;
+  return update.events.reduce((sum, { kv, prevKv }) => sum + overheadBytes + bytesOf(kv) + bytesOf(prevKv), 0);
 }
 
 function bytesOf(kv: KeyValue | undefined): number {

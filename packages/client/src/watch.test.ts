@@ -395,6 +395,19 @@ describe('a slow reader', () => {
     expect(members.watchCount).toBe(2);
   });
 
+  test('does not make progress that nobody reads pile up', async () => {
+    const { clock, members, client } = setup();
+    const reader = new Reader(client.watch('k', { progressNotify: true, bufferBytesMax: 1_000 }), 0);
+    await clock.run(1);
+    for (let i = 0; i < 100; i += 1) {
+      members.notifyProgress();
+      await clock.run(1);
+    }
+    void reader.read(Number.POSITIVE_INFINITY);
+    await clock.run(1);
+    expect(reader.kinds.length).toBeLessThan(10);
+  });
+
   test('that comes back after compaction is told so, behind what it was given', async () => {
     const { clock, members, client } = setup();
     const reader = new Reader(client.watch('k', { bufferBytesMax: 1_000 }), 0);
