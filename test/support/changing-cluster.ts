@@ -26,6 +26,7 @@ export class ChangingCluster {
   /** In the cluster now, by name. */
   readonly members: Map<string, KvdProcess> = new Map();
   readonly #everyone: KvdProcess[] = [];
+  readonly #joined = new Set<KvdProcess>();
 
   private constructor(flags: readonly string[]) {
     this.flags = flags;
@@ -75,8 +76,14 @@ export class ChangingCluster {
     const initialCluster = members.map((member) => `${nameOf(member)}=${member.peerURLs[0]}`).join(',');
     const process = this.#process({ name, clientPort, peerPort, initialCluster });
     this.members.set(name, process);
-    process.start({ flags: ['--initial-cluster-state', 'existing'] });
+    this.#joined.add(process);
+    this.startAgain(process);
     return added.id;
+  }
+
+  /** Starts a member with the flags it was first started with. */
+  startAgain(process: KvdProcess): void {
+    process.start({ flags: this.#joined.has(process) ? ['--initial-cluster-state', 'existing'] : [] });
   }
 
   async promote(id: bigint): Promise<void> {
