@@ -86,8 +86,10 @@ export class ChangingCluster {
     process.start({ flags: this.#joined.has(process) ? ['--initial-cluster-state', 'existing'] : [] });
   }
 
+  /** Promotes a learner when it is level. One that found nobody to join when it started is started again. */
   async promote(id: bigint): Promise<void> {
     await this.tryAll('a learner to be promoted', async (client) => {
+      for (const joined of this.#joined) if (this.#isStranded(joined)) this.startAgain(joined);
       const { members } = await this.#list(client);
       if (members.find((member) => member.id === id)?.isLearner === false) return true;
       return client.call(memberPromote, MemberPromoteRequest.create({ id }), 5_000);
@@ -182,6 +184,11 @@ export class ChangingCluster {
   async close(): Promise<void> {
     await Promise.all(this.#everyone.map((member) => member.kill('SIGKILL')));
     rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  /** Its process ended by itself, although it is a member. */
+  #isStranded(member: KvdProcess): boolean {
+    return this.members.get(member.options.name) === member && !member.running && member.endedBy === 1;
   }
 
   #list(client: RawClient): Promise<{ members: Member[] }> {

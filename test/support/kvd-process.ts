@@ -59,6 +59,7 @@ export class KvdProcess {
   readonly logPath: string;
   #child: ChildProcess | undefined;
   #exit: Promise<number | string> = Promise.resolve(0);
+  #endedBy: number | string | undefined;
 
   constructor(options: KvdOptions) {
     this.options = options;
@@ -71,6 +72,11 @@ export class KvdProcess {
 
   get running(): boolean {
     return this.#child !== undefined;
+  }
+
+  /** Exit code or signal of the last process; undefined while it runs and before it ran. */
+  get endedBy(): number | string | undefined {
+    return this.#endedBy;
   }
 
   get pid(): number | undefined {
@@ -99,10 +105,12 @@ export class KvdProcess {
     child.stdout.on('data', log);
     child.stderr.on('data', log);
     this.#child = child;
+    this.#endedBy = undefined;
     this.#exit = new Promise((resolve) => {
       child.once('exit', (code, signal) => {
         this.#child = undefined;
-        resolve(code ?? signal ?? 'unknown');
+        this.#endedBy = code ?? signal ?? 'unknown';
+        resolve(this.#endedBy);
       });
     });
   }

@@ -59,6 +59,11 @@ export class MembershipStore {
     return this.#removed.has(id);
   }
 
+  /** All ids that were removed. */
+  removedIds(): MemberId[] {
+    return [...this.#removed];
+  }
+
   /** Which data directory the member named as its own when it first ran; 0n before, and for strangers. */
   incarnationOf(id: MemberId): bigint {
     return this.#members.get(id)?.incarnation ?? 0n;

@@ -79,10 +79,9 @@ export class MemberCore {
   async run(): Promise<void> {
     const { peers, logger } = this.runtime;
     this.#state = await this.#openState(this.#booted.backend);
-    this.#standing.mustBeMember();
     this.watches.attach(this.#state.store);
     await peers.start(this.#booted.identity, this.#peerHandler());
-    this.#connectPeers();
+    this.#membersChanged();
     if (this.config.initialElectionTickAdvance) this.#advanceTicks();
     this.#node.start();
     logger.info('member runs', { name: this.config.name });
@@ -233,7 +232,10 @@ export class MemberCore {
       clock,
       logger,
       members: () => this.#state?.members,
-      farewellMs: 5 * this.config.electionMs,
+      makeDurable: () => this.state.commits.commitDurably(),
+      refusalsChanged: () => {
+        if (this.isServing && !this.#stopping) this.#connectPeers();
+      },
       onExpelled: (error) => {
         if (!this.#stopping) (onExpelled ?? onFatal)(error);
       },

@@ -18,5 +18,6 @@ export { GrpcPeerTransport, type GrpcPeerTransportOptions } from './peers/grpc-p
 export type { Runtime } from './runtime.ts';
 export { memberServices } from './services.ts';
 export { encodeSnapshot, SnapshotDecoder, type SnapshotRow } from './snapshot-codec.ts';
+export { Refusal, type Speaker } from './standing.ts';
 export { StartError } from './start-error.ts';
 export { StateMachine, type StateMachineOptions } from './state-machine.ts';

@@ -26,17 +26,27 @@ export interface StandingOptions {
   readonly logger: Logger;
   /** The membership as applied here; undefined while a received snapshot takes its place. */
   readonly members: () => MembershipStore | undefined;
-  /**
-   * Milliseconds a member goes on after it applied its own removal, unless another tells it before that it may go: until somebody
-   * knows that the removal is committed, its vote may be needed to find out.
-   */
-  readonly farewellMs: number;
+  /** Resolves when everything applied up to now survives a loss of power. */
+  readonly makeDurable: () => Promise<unknown>;
+  /** Whom this member refuses changed: streams of those refused are to end. */
+  readonly refusalsChanged: () => void;
   /** Must end this member; called once. */
   readonly onExpelled: (error: StartError) => void;
 }
 
+/**
+ * How long a member that knows of its own removal waits to hear of it from another, in milliseconds. Until somebody else knows that
+ * the removal is committed, its vote may be needed to find out: of two members, the one that is left cannot lead without it.
+ */
+const farewellMs = 60_000;
+
 export class Standing {
   readonly #options: StandingOptions;
+  /**
+   * Removed, and this member will still know that after any crash. Only then are they told, because they go for good, and with
+   * them a vote: of two members, the one that is left must never again need the other's.
+   */
+  readonly #told = new Set<MemberId>();
   #isLeaving = false;
   #isExpelled = false;
 
@@ -48,7 +58,7 @@ export class Standing {
   refusalOf({ from, incarnation }: Speaker): Refusal | undefined {
     const members = this.#options.members();
     if (members === undefined) return undefined;
-    if (members.wasRemoved(from)) return Refusal.removed;
+    if (this.#told.has(from)) return Refusal.removed;
     const known = members.incarnationOf(from);
     return known === 0n || known === incarnation ? undefined : Refusal.otherIncarnation;
   }
@@ -64,18 +74,31 @@ export class Standing {
     this.#expel(refusal);
   }
 
-  /** The members changed: was this one removed? */
+  /** The members changed, or became known at the start. One that was removed itself waits for another to say so, and ends. */
   membersChanged(): void {
-    const { memberId, clock, farewellMs, logger } = this.#options;
+    const { memberId, clock, logger } = this.#options;
+    this.#prepareToTell();
     if (this.#isLeaving || !this.isRemoved(memberId)) return;
     this.#isLeaving = true;
-    logger.warn('this member was removed from the cluster', { member: formatId(memberId) });
+    logger.warn('this member was removed from the cluster; waiting for another to confirm it', {
+      member: formatId(memberId),
+      limitMs: farewellMs,
+    });
     clock.after(farewellMs, () => this.#expel(Refusal.removed));
   }
 
-  /** Throws StartError when the data of this member says that it was removed. */
-  mustBeMember(): void {
-    if (this.isRemoved(this.#options.memberId)) throw expulsion(this.#options.memberId, Refusal.removed);
+  #prepareToTell(): void {
+    const { members, makeDurable, refusalsChanged } = this.#options;
+    const removed = (members()?.removedIds() ?? []).filter((id) => !this.#told.has(id));
+    if (removed.length === 0) return;
+    makeDurable().then(
+      () => {
+        for (const id of removed) this.#told.add(id);
+        refusalsChanged();
+      },
+      // The disk said no, which ends the member elsewhere; or it is being stopped.
+      () => {},
+    );
   }
 
   #expel(refusal: Refusal): void {

@@ -1,4 +1,5 @@
 export { checkHistory } from './check.ts';
+export { type ChurnReport, runChurnSeed } from './churn-seed.ts';
 export { endFaults, type Fault, keepAlive, type PlannedFault, planFaults, strike } from './faults.ts';
 export { type Answer, type Call, History, type Operation, type Outcome } from './history.ts';
 export { digestStore, type ReplayOptions, replayLog, type StateDigest } from './replay.ts';

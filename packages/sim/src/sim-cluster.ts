@@ -35,7 +35,8 @@ export class SimCluster {
   readonly truth: Truth = new Truth();
   readonly history: History = new History();
   readonly network: SimNetwork;
-  readonly members: readonly SimMember[];
+  /** In the cluster now. Clients and faults go by this list. */
+  readonly members: SimMember[];
   readonly ids: readonly MemberId[];
 
   constructor(options: SimClusterOptions) {

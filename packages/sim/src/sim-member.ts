@@ -12,7 +12,7 @@ import {
   silentLogger,
   silentMeter,
 } from '@quorate/base';
-import { Member, type MemberConfig, type Runtime } from '@quorate/server';
+import { Member, type MemberConfig, type Runtime, StartError } from '@quorate/server';
 import { crc32c } from '@quorate/wal';
 import { SimProcess } from './process.ts';
 import { clockOf, type Scheduler } from './scheduler.ts';
@@ -48,6 +48,7 @@ export class SimMember {
   /** What an armed crash point takes with it when it fires. */
   #armedKind: CrashKind = 'process';
   crashCount = 0;
+  #refusal: string | undefined;
   readonly hits: Map<string, number> = new Map();
 
   constructor(options: SimMemberOptions) {
@@ -60,6 +61,11 @@ export class SimMember {
   /** The member when it runs and has opened its state. */
   get running(): Member | undefined {
     return this.#process?.alive === true ? this.#member : undefined;
+  }
+
+  /** Why the cluster does not want this member any more, or could not take it in at its last start. */
+  get refusal(): string | undefined {
+    return this.#refusal;
   }
 
   get alive(): boolean {
@@ -75,6 +81,7 @@ export class SimMember {
     );
     this.#process = simProcess;
     this.#member = undefined;
+    this.#refusal = undefined;
     trace.add(`${this.name} starts`);
     Member.start(config, this.#runtime(simProcess)).then(
       (member) => this.#started(simProcess, member),
@@ -131,6 +138,12 @@ export class SimMember {
 
   #failed(simProcess: SimProcess, error: unknown): void {
     if (!simProcess.alive || error instanceof SimulatedCrash) return;
+    // Told that it cannot be started, or not go on: its program ends, and an operator decides what becomes of it.
+    if (error instanceof StartError) {
+      this.#died(simProcess, 'process', `refused: ${error.message}`);
+      this.#refusal = error.message;
+      return;
+    }
     this.#options.scheduler.fail(new Error(`${this.name} failed: ${String(error)}`, { cause: error }));
   }
 
@@ -151,6 +164,7 @@ export class SimMember {
       meter: silentMeter,
       crash: simProcess.crashPoints,
       checksum: crc32c,
+      onExpelled: (error) => this.#failed(simProcess, error),
       onFatal: (error) => this.#failed(simProcess, error),
       onChanges: (revision, changes) => truth.record(this.name, revision, changes, scheduler.nowMs),
     };

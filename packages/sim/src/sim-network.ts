@@ -19,6 +19,7 @@ import type {
   PeerTransport,
   RemoteInfo,
   SnapshotChunks,
+  Speaker,
 } from '@quorate/server';
 import type { SimProcess } from './process.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -41,6 +42,9 @@ export const calmNetwork: Readonly<NetworkFaults> = {
   delayMinMs: 1,
   delayMaxMs: 3,
 };
+
+/** Longest pause between two attempts of a member to open its stream to another, in milliseconds. */
+const greetingMs = 1_000;
 
 /** A connected member: where batches for it go. */
 interface Endpoint {
@@ -132,7 +136,10 @@ export class SimNetwork {
   /** Passes a snapshot on chunk by chunk; fails when the link does. */
   async sendSnapshot(from: MemberId, message: RaftMessage, chunks: SnapshotChunks, sender: SimProcess): Promise<void> {
     const target = this.#endpoints.get(message.to);
-    if (target === undefined || !this.reaches(from, message.to)) throw new Error('peer is not reachable');
+    const own = this.#endpoints.get(from);
+    if (target === undefined || !this.reaches(from, message.to) || this.#isRefused(own, target)) {
+      throw new Error('peer is not reachable');
+    }
     this.#trace.add(`snapshot ${formatId(from)} -> ${formatId(message.to)} at ${message.snapshot?.metadata?.index}`);
     const copy = Message.decode(Message.encode(message));
     const self = this;
@@ -212,13 +219,41 @@ export class SimNetwork {
   }
 
   #deliver(from: MemberId, to: MemberId, bytes: Buffer): void {
+    const sender = this.#endpoints.get(from);
     this.#scheduler.after(this.#delay(), () => {
       const target = this.#endpoints.get(to);
       if (target === undefined || this.#cut.has(linkName(from, to))) return;
       target.process.guard(() => {
-        if (this.#endpoints.get(to) === target) target.handler.receive([Message.decode(bytes)]);
+        if (this.#endpoints.get(to) !== target || this.#isRefused(sender, target)) return;
+        target.handler.receive([Message.decode(bytes)]);
       })();
     });
+  }
+
+  /** Runs `greet` when a broken stream would be tried again. */
+  scheduleGreeting(greet: () => void): void {
+    this.#scheduler.after(greetingMs, greet);
+  }
+
+  /** A member tries its stream to another, as it does again and again. */
+  greet(from: MemberId, to: MemberId): void {
+    const own = this.#endpoints.get(from);
+    const target = this.#endpoints.get(to);
+    if (target !== undefined && this.reaches(from, to)) this.#isRefused(own, target);
+  }
+
+  /** What peers find out when a stream opens, and answer: that one of them does not listen to the other, which is told so. */
+  #isRefused(sender: Endpoint | undefined, target: Endpoint): boolean {
+    if (sender === undefined) return false;
+    return this.#refuses(target, sender) || this.#refuses(sender, target);
+  }
+
+  #refuses(one: Endpoint, other: Endpoint): boolean {
+    const refusal = one.handler.refusalOf(speakerOf(other));
+    if (refusal === undefined) return false;
+    const told = other.process.guard(() => other.handler.refusedBy(one.identity.memberId, refusal));
+    this.#scheduler.after(this.#delay(), told);
+    return true;
   }
 
   #delay(): number {
@@ -246,6 +281,7 @@ class SimPeers implements PeerTransport {
   readonly #process: SimProcess;
   #identity: PeerIdentity | undefined;
   #handler: PeerHandler | undefined;
+  #listed: readonly MemberId[] = [];
 
   constructor(network: SimNetwork, process: SimProcess) {
     this.#network = network;
@@ -256,11 +292,18 @@ class SimPeers implements PeerTransport {
     this.#identity = identity;
     this.#handler = handler;
     this.#network.connect(identity.memberId, { process: this.#process, handler, identity });
+    this.#greetAgain();
     return Promise.resolve();
   }
 
-  setPeers(_peers: readonly PeerAddress[]): void {
-    // Members are found by id: addresses have no meaning here.
+  /** Members are found by id: addresses have no meaning here. */
+  setPeers(peers: readonly PeerAddress[]): void {
+    this.#listed = peers.map(({ id }) => id);
+  }
+
+  #greetAgain(): void {
+    for (const id of this.#listed) this.#network.greet(this.#identity!.memberId, id);
+    this.#network.scheduleGreeting(this.#process.guard(() => this.#greetAgain()));
   }
 
   send(messages: readonly RaftMessage[]): void {
@@ -295,6 +338,10 @@ class SimPeers implements PeerTransport {
     this.#network.disconnect(this.#identity!.memberId, this.#process);
     return Promise.resolve();
   }
+}
+
+function speakerOf({ identity }: Endpoint): Speaker {
+  return { from: identity.memberId, incarnation: identity.incarnation };
 }
 
 function linkName(from: MemberId, to: MemberId): string {

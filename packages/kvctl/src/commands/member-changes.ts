@@ -107,6 +107,11 @@ function peerUrlsOf({ peerUrls }: UrlFlags): string[] {
 }
 
 function checkedUrl(url: string): string {
+  // Go's parser takes what stands before a colon for a scheme, if it can be one.
+  if (/^[^/]*:/.test(url) && !/^[a-z][a-z0-9+.-]*:/i.test(url)) {
+    const text = fromText(url);
+    throw new ExitError(Exit.error, `parse ${quote(text)}: first path segment in URL cannot contain colon`);
+  }
   const shape = /^(?:(https?|unixs?):\/\/)?([^/]*)(\/.*)?$/i.exec(url);
   const [, scheme, host = '', path] = shape ?? [];
   if (scheme === undefined) {
