@@ -42,7 +42,7 @@ export interface Channel {
   serverStream(path: string, request: Buffer, attempt: Attempt): AsyncIterable<Buffer>;
   /** Begins a call; how it went is told by its responses. */
   bidiStream(path: string, attempt: Attempt): BidiStream;
-  /** No new calls; running ones finish. */
+  /** No new calls; running ones finish, attempts to connect end. */
   close(): void;
 }
 

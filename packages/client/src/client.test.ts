@@ -1,6 +1,7 @@
 import { SeededRandom } from '@quorate/base';
 import {
   KvError,
+  leaseService,
   MemberListResponse,
   PutRequest,
   PutResponse,
@@ -257,6 +258,67 @@ describe('streams', () => {
     network.behaviour.set('b:1', dropped).set('c:1', Buffer.from([1]));
     expect(await clock.settle(collect(client.maintenance.snapshot()))).toMatchObject({ value: [1] });
     expect(at()).toEqual(['b:1', 'c:1']);
+  });
+});
+
+describe('streams in both directions', () => {
+  const { leaseKeepAlive } = leaseService.methods;
+
+  test('go round robin, and a connection that breaks gives its endpoint a rest', async () => {
+    const { clock, network, client } = setup(['a:1', 'b:1']);
+    for (const endpoint of client.endpoints) network.behaviour.set(endpoint, rangeAnswer);
+    network.serveStream = (stream) => {
+      if (stream.endpoint === 'a:1') stream.fail(Status.UNAVAILABLE, 'Connection dropped');
+    };
+    const first = await client.bidiStream(leaseKeepAlive);
+    expect(first.endpoint).toBe('a:1');
+    expect(await rejection(clock, first.responses.next())).toMatchObject({ sent: true, message: 'Connection dropped' });
+    const others = [await client.bidiStream(leaseKeepAlive), await client.bidiStream(leaseKeepAlive)];
+    expect(others.map(({ endpoint }) => endpoint)).toEqual(['b:1', 'b:1']);
+  });
+
+  test('that their user blames give their endpoint a rest too', async () => {
+    const { network, client } = setup(['a:1', 'b:1']);
+    for (const endpoint of client.endpoints) network.behaviour.set(endpoint, rangeAnswer);
+    (await client.bidiStream(leaseKeepAlive)).cancel(new Error('too slow'));
+    expect(network.openStreams.size).toBe(0);
+    const others = [await client.bidiStream(leaseKeepAlive), await client.bidiStream(leaseKeepAlive)];
+    expect(others.map(({ endpoint }) => endpoint)).toEqual(['b:1', 'b:1']);
+  });
+
+  test('have no deadline of their own, unlike other calls, unless they are given one', async () => {
+    const { network, client } = setup(['a:1'], { timeoutMs: 500 });
+    network.behaviour.set('a:1', rangeAnswer);
+    await client.bidiStream(leaseKeepAlive);
+    await client.bidiStream(leaseKeepAlive, { timeoutMs: 700, requireLeader: true });
+    expect([...network.openStreams].map(({ attempt }) => [attempt.timeoutMs, attempt.metadata])).toEqual([
+      [undefined, {}],
+      [700, { hasleader: 'true' }],
+    ]);
+  });
+
+  test('end when the client is closed, and none begins after', async () => {
+    const { clock, network, client } = setup(['a:1']);
+    network.behaviour.set('a:1', rangeAnswer);
+    const call = await client.bidiStream(leaseKeepAlive);
+    const next = call.responses.next();
+    client.close();
+    expect(await rejection(clock, next)).toMatchObject({ message: 'the client is closed' });
+    expect(await rejection(clock, client.bidiStream(leaseKeepAlive))).toMatchObject({
+      message: 'the client is closed',
+    });
+    expect(network.openStreams.size).toBe(0);
+  });
+
+  test('a pause between attempts ends when the client is closed', async () => {
+    const { clock, network, client } = setup(['a:1'], { dialTimeoutMs: 1_000 });
+    network.behaviour.set('a:1', 'blackhole');
+    const waiting = client.bidiStream(leaseKeepAlive);
+    await clock.run(1_001);
+    expect(clock.pending).toBe(1);
+    client.close();
+    await expect(waiting).rejects.toThrow('the client is closed');
+    expect(clock.pending).toBe(0);
   });
 });
 

@@ -108,7 +108,7 @@ export class Client implements Caller, Space {
     return this.#pool.endpoints.map((endpoint) => endpoint.text);
   }
 
-  /** Watches a key or a range of keys from now on, or from a revision; see {@link Watcher}. Watches share streams. */
+  /** Watches a key or a range of keys from now on, or from a revision; see {@link Watcher}. Throws the signal's reason. */
   watch(key: Bytes, options?: WatchOptions): Watcher {
     return this.#watches.watch(key, options);
   }

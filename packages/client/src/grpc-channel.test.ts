@@ -173,6 +173,17 @@ describe('connecting', () => {
     expect(error).toMatchObject({ status: Status.UNAVAILABLE, sent: false, message: 'no connection within 50 ms' });
   });
 
+  test('ends when the channel is closed', async () => {
+    const silent = await listen();
+    cleanups.push(() => silent.close());
+    const { port } = silent.address() as { port: number };
+    const channel = open(`127.0.0.1:${port}`);
+    const connecting = channel.connect(60_000, undefined);
+    channel.close();
+    await connecting;
+    expect(channel.isConnected).toBe(false);
+  });
+
   test('ends with the signal', async () => {
     const silent = await listen();
     cleanups.push(() => silent.close());

@@ -53,6 +53,7 @@ export function grpcTransport(options: GrpcOptions = {}): OpenChannel {
 class GrpcChannel implements Channel {
   readonly #endpoint: Endpoint;
   readonly #client: Client;
+  #isClosed = false;
 
   constructor(endpoint: Endpoint, options: GrpcOptions) {
     this.#endpoint = endpoint;
@@ -74,7 +75,8 @@ class GrpcChannel implements Channel {
       const abort = (): void => reject(signal?.reason);
       const look = (error?: Error): void => {
         if (signal?.aborted === true) return;
-        const state = error === undefined ? channel.getConnectivityState(true) : undefined;
+        // Asking a closed channel to connect would have it do so.
+        const state = error === undefined ? channel.getConnectivityState(!this.#isClosed) : undefined;
         if (state === connectivityState.CONNECTING || state === connectivityState.IDLE) {
           channel.watchConnectivityState(state, deadline, look);
           return;
@@ -157,6 +159,7 @@ class GrpcChannel implements Channel {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#client.close();
   }
 

@@ -58,6 +58,8 @@ class WatchStream implements WatchHost {
   readonly #ids = new Map<WatchState, bigint>();
   /** Endpoints that saw no leader since a watch last worked. */
   readonly #leaderless = new Set<string>();
+  /** All endpoints had their turn, and saw no leader or could not be reached. */
+  #isLeaderless = false;
   #call: Call | undefined;
   #isRunning = false;
   /** Ends the attempt to get a stream when nobody needs it any more. */
@@ -114,7 +116,7 @@ class WatchStream implements WatchHost {
       for await (const response of call.responses) this.#receive(response);
     } catch (error) {
       if (signal.aborted) return undefined;
-      if (call !== undefined && isNoLeader(error)) this.#leaderless.add(call.endpoint);
+      if (call !== undefined && isNoLeader(error)) this.#noLeaderAt(call.endpoint);
       return error;
     }
     // Members have no reason to end it; one that does is left for another.
@@ -122,6 +124,13 @@ class WatchStream implements WatchHost {
     const failure = new RpcError({ status: Status.UNAVAILABLE, details, endpoint: call.endpoint, sent: true });
     call.cancel(failure);
     return failure;
+  }
+
+  /** Endpoints are tried in turn: when one is tried again, all others were, or could not be reached a moment ago. */
+  #noLeaderAt(endpoint: string): void {
+    this.#isLeaderless = this.#leaderless.has(endpoint);
+    this.#leaderless.add(endpoint);
+    if (this.#leaderless.size >= this.#caller.endpoints.length) this.#isLeaderless = true;
   }
 
   #begin(call: Call): void {
@@ -178,7 +187,7 @@ class WatchStream implements WatchHost {
   }
 
   #created(response: WatchResponse): void {
-    this.#leaderless.clear();
+    this.#foundLeader();
     const watch = this.#pending.shift();
     if (response.canceled) {
       if (watch !== undefined) this.#refuse(watch, response);
@@ -203,15 +212,20 @@ class WatchStream implements WatchHost {
   }
 
   #mayGoOn(failure: unknown): boolean {
-    if (isNoLeader(failure)) return !this.#requireLeader || this.#leaderless.size < this.#caller.endpoints.length;
+    if (isNoLeader(failure)) return !this.#requireLeader || !this.#isLeaderless;
     if (isConnectionLost(failure)) return true;
     if (!(failure instanceof KvError)) return false;
     // A member that goes down cancels the watches of its clients.
     return failure.status === Status.UNAVAILABLE || failure.code === 'watchCanceled';
   }
 
-  #failAll(failure: unknown): void {
+  #foundLeader(): void {
     this.#leaderless.clear();
+    this.#isLeaderless = false;
+  }
+
+  #failAll(failure: unknown): void {
+    this.#foundLeader();
     const failed = [...this.#watches];
     this.#watches.clear();
     for (const watch of failed) watch.fail(failure);

@@ -377,6 +377,51 @@ describe('a break', () => {
   });
 });
 
+describe('many watches on one stream', () => {
+  test('each give their own, whichever come and go, and whatever breaks', async () => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant('commit' as const), keys: fc.array(fc.nat(3), { minLength: 1, maxLength: 3 }) }),
+      fc.record({ kind: fc.constant('watch' as const), key: fc.nat(3), back: fc.nat(4) }),
+      fc.record({ kind: fc.constant('cancel' as const), index: fc.nat(4) }),
+      fc.record({ kind: fc.constant('cut' as const) }),
+      fc.record({ kind: fc.constant('wait' as const), ms: fc.nat(60) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), fc.integer({ min: 1, max: 4 }), async (plan, pieceMax) => {
+        const { clock, members, client } = setup(['a:1', 'b:1']);
+        members.fragmentEvents = () => pieceMax;
+        const committed: { readonly revision: number; readonly keys: readonly number[] }[] = [];
+        const live: { watcher: Watcher; reader: Reader; key: number; start: number }[] = [];
+        for (const one of plan) {
+          if (one.kind === 'commit') {
+            committed.push({ revision: members.commit(...one.keys.map((key) => `k${key}`)), keys: one.keys });
+          } else if (one.kind === 'watch') {
+            const start = Math.max(members.revision + 1 - one.back, 2);
+            const watcher = client.watch(`k${one.key}`, { startRevision: start, bufferBytesMax: 300 * one.back });
+            live.push({ watcher, reader: new Reader(watcher), key: one.key, start });
+          } else if (one.kind === 'cancel') {
+            for (const { watcher } of live.splice(one.index, 1)) watcher.cancel();
+          } else if (one.kind === 'cut') members.cut();
+          else await clock.run(one.ms);
+        }
+        await clock.run(10_000);
+        for (const { reader, key, start } of live) {
+          const expected = committed
+            .filter(({ revision }) => revision >= start)
+            .flatMap(({ revision, keys }) => keys.filter((one) => one === key).map(() => `k${key}@${revision}`));
+          expect(reader.events).toEqual(expected);
+        }
+        expect(members.watchCount).toBe(live.length);
+        for (const { watcher } of live) watcher.cancel();
+        await clock.run(10_000);
+        expect(members.streams).toEqual([]);
+        expect(clock.pending).toBe(0);
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
+
 describe('a slow reader', () => {
   test('leaves what is too much with the members, and others are served meanwhile', async () => {
     const { clock, members, client } = setup();
@@ -513,8 +558,9 @@ describe('with requireLeader', () => {
     expect(reader.events).toEqual(['k@2']);
   });
 
-  test('a watch ends when no endpoint sees a leader', async () => {
-    const { clock, network, client } = setup();
+  test.each([0, 1, 2])('a watch ends when no endpoint sees a leader, %i of three being down', async (down) => {
+    const { clock, network, client } = setup(['a:1', 'b:1', 'c:1']);
+    for (const endpoint of client.endpoints.slice(0, down)) network.behaviour.set(endpoint, 'refused');
     network.serveStream = (stream) => stream.fail(Status.UNAVAILABLE, 'etcdserver: no leader');
     const reader = new Reader(client.watch('k', { requireLeader: true }));
     await clock.run(1_000);

@@ -20,7 +20,8 @@ export interface WatchOptions extends KeyRange {
   /** Begin with an update that says that the watch was accepted. */
   readonly createdNotify?: boolean;
   /**
-   * A member that sees no leader is left for another one; when all endpoints in turn see none, the watch ends with noLeader.
+   * A member that sees no leader is left for another one; when all endpoints in turn see none or cannot be reached, the watch ends
+   * with noLeader.
    * Default false: a watch stays with its member and is silent meanwhile, as etcd's is.
    */
   readonly requireLeader?: boolean;

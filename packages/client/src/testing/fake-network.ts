@@ -148,8 +148,9 @@ export class FakeNetwork {
     if (refused) stream.fail(Status.UNAVAILABLE, `connect ECONNREFUSED ${endpoint}`);
     else {
       this.openStreams.add(stream);
+      if (attempt.signal?.aborted === true) abort();
       attempt.signal?.addEventListener('abort', abort, { once: true });
-      this.serveStream(stream);
+      if (this.openStreams.has(stream)) this.serveStream(stream);
     }
     return {
       responses,
