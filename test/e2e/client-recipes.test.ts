@@ -111,7 +111,7 @@ describe('three members, the leader killed meanwhile', () => {
     const seen: string[] = [];
     const abort = new AbortController();
     const observing = (async () => {
-      for await (const { value } of c.observe({ signal: abort.signal })) seen.push(value.toString());
+      for await (const { kv } of c.observe({ signal: abort.signal })) seen.push(kv.value.toString());
     })().catch((error: unknown) => error);
     await a.campaign('a');
     await waitFor('the first leader', 10_000, async () => (seen.includes('a') ? true : undefined));

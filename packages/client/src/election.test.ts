@@ -14,8 +14,8 @@ async function setup(count = 3) {
 function observed(election: Election, signal?: AbortSignal): { readonly values: string[]; error: unknown } {
   const seen: { values: string[]; error: unknown } = { values: [], error: undefined };
   const read = async (): Promise<void> => {
-    for await (const { value } of election.observe(signal === undefined ? {} : { signal })) {
-      seen.values.push(value.toString());
+    for await (const { kv } of election.observe(signal === undefined ? {} : { signal })) {
+      seen.values.push(kv.value.toString());
     }
   };
   read().catch((error: unknown) => {

@@ -1,5 +1,5 @@
 /** Electing one of several sessions, as clientv3/concurrency has it: made of keys, by the clients alone. */
-import { EventEventType, type KeyValue, KvError } from '@quorate/proto';
+import { EventEventType, type KeyValue, KvError, ResponseHeader } from '@quorate/proto';
 import type { Bytes } from './bytes.ts';
 import { toBuffer } from './bytes.ts';
 import { CompactedError } from './errors.ts';
@@ -7,6 +7,13 @@ import { type Limits, within } from './limits.ts';
 import { isHeld, type Place, Queue } from './queue.ts';
 import type { Session } from './session.ts';
 import { op } from './txn.ts';
+
+/** Who is elected, as {@link Election.observe} tells. */
+export interface LeaderUpdate {
+  readonly kv: KeyValue;
+  /** Of the answer that told it. */
+  readonly header: ResponseHeader;
+}
 
 /** An election that this session may stand in, and watch. */
 export class Election {
@@ -90,19 +97,20 @@ export class Election {
    * The leader now and whenever it or its value changes, in order; a leader of a moment may be left out. Ends only by leaving the loop,
    * by the signal, or with an error.
    */
-  async *observe({ signal }: { readonly signal?: AbortSignal } = {}): AsyncGenerator<KeyValue, void, undefined> {
+  async *observe({ signal }: { readonly signal?: AbortSignal } = {}): AsyncGenerator<LeaderUpdate, void, undefined> {
     const abort = signal === undefined ? {} : { signal };
     for (let last: KeyValue | undefined; ; ) {
-      const { kv, revision } = await this.#look(signal);
-      const leader = kv ?? (await this.#firstPut(revision + 1, signal));
-      if (leader === undefined) continue;
+      const { kv, header } = await this.#look(signal);
+      const found = kv === undefined ? await this.#firstPut(header.revision + 1, signal) : { kv, header };
+      if (found === undefined) continue;
+      const leader = found.kv;
       // A leader may be seen again after compaction. Revisions do not tell: a new leader's may be the older one.
-      if (last?.modRevision !== leader.modRevision || !last.key.equals(leader.key)) yield leader;
+      if (last?.modRevision !== leader.modRevision || !last.key.equals(leader.key)) yield found;
       last = leader;
       try {
-        const since = Math.max(revision, leader.modRevision) + 1;
+        const since = Math.max(header.revision, leader.modRevision) + 1;
         for await (const next of this.#changes(leader.key, { startRevision: since, ...abort })) {
-          last = next;
+          last = next.kv;
           yield next;
         }
       } catch (error) {
@@ -122,17 +130,17 @@ export class Election {
     throw new KvError('electionNotLeader');
   }
 
-  async #look(signal: AbortSignal | undefined): Promise<{ kv: KeyValue | undefined; revision: number }> {
+  async #look(signal: AbortSignal | undefined): Promise<{ kv: KeyValue | undefined; header: ResponseHeader }> {
     const { kvs, header } = await this.#session.space.kv.get(
       this.#queue.prefix,
       { prefix: true, sortBy: 'CREATE', order: 'ASCEND', limit: 1 },
       signal === undefined ? {} : { signal },
     );
-    return { kv: kvs[0], revision: header?.revision ?? 0 };
+    return { kv: kvs[0], header: header ?? ResponseHeader.create() };
   }
 
   /** The first candidate; undefined when that has to be looked up. */
-  async #firstPut(startRevision: number, signal: AbortSignal | undefined): Promise<KeyValue | undefined> {
+  async #firstPut(startRevision: number, signal: AbortSignal | undefined): Promise<LeaderUpdate | undefined> {
     const abort = signal === undefined ? {} : { signal };
     const watcher = this.#session.space.watch(this.#queue.prefix, {
       prefix: true,
@@ -142,7 +150,8 @@ export class Election {
     });
     try {
       for await (const update of watcher) {
-        if (update.kind === 'events') return update.events[0]?.kv;
+        const kv = update.kind === 'events' ? update.events[0]?.kv : undefined;
+        if (kv !== undefined) return { kv, header: update.header };
       }
     } catch (error) {
       if (!(error instanceof CompactedError)) throw error;
@@ -154,12 +163,12 @@ export class Election {
   async *#changes(
     key: Buffer,
     options: { readonly startRevision: number; readonly signal?: AbortSignal },
-  ): AsyncGenerator<KeyValue, void, undefined> {
+  ): AsyncGenerator<LeaderUpdate, void, undefined> {
     for await (const update of this.#session.space.watch(key, options)) {
       if (update.kind !== 'events') continue;
       for (const { type, kv } of update.events) {
         if (type === EventEventType.DELETE) return;
-        if (kv !== undefined) yield kv;
+        if (kv !== undefined) yield { kv, header: update.header };
       }
     }
   }

@@ -3,7 +3,7 @@ export type { BidiCall, Caller, CallOptions } from './call.ts';
 export type { Attempt, BidiStream, Channel, OpenChannel } from './channel.ts';
 export { Client, type ClientOptions } from './client.ts';
 export type { Cluster } from './cluster.ts';
-export { Election } from './election.ts';
+export { Election, type LeaderUpdate } from './election.ts';
 export { type Endpoint, EndpointError, parseEndpoint, type Security } from './endpoint.ts';
 export {
   CompactedError,
