@@ -6,46 +6,63 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { neutralEnvironment, runBytes } from '../support/byte-command.ts';
 import { CommandSession, type SessionResult } from '../support/command-session.ts';
 import { type EtcdInstallation, EtcdProcess, installedEtcds } from '../support/etcd-process.ts';
-import { kvctlProgram } from '../support/kvd-process.ts';
+import { kvctlProgram, waitFor } from '../support/kvd-process.ts';
 
 const installations = installedEtcds();
 const peerUrl = 'http://127.0.0.1:2380';
 
 /** One of the two programs, with an etcd of its own. */
 class Side {
+  /** 0: etcdctl · 1: kvctl. */
+  readonly number: number;
   readonly #program: readonly string[];
   readonly #prefix: string;
   readonly #etcdctl: string;
   readonly #etcd: EtcdProcess;
   readonly #sessions: CommandSession[] = [];
 
-  constructor(options: { program: readonly string[]; prefix: string; etcdctl: string; etcd: EtcdProcess }) {
-    this.#program = options.program;
-    this.#prefix = options.prefix;
-    this.#etcdctl = options.etcdctl;
-    this.#etcd = options.etcd;
+  constructor(number: number, etcdctl: string, etcd: EtcdProcess) {
+    this.number = number;
+    this.#program = number === 0 ? [etcdctl] : [process.execPath, kvctlProgram];
+    this.#prefix = number === 0 ? 'ETCDCTL' : 'KVCTL';
+    this.#etcdctl = etcdctl;
+    this.#etcd = etcd;
   }
 
   /** Starts the program; words are separated by spaces unless they come as a list. */
   start(line: string | readonly string[], env: Readonly<Record<string, string>> = {}): CommandSession {
     const args = typeof line === 'string' ? line.split(' ').filter((word) => word !== '') : line;
     const own = Object.entries(env).map(([name, value]) => [`${this.#prefix}_${name}`, value]);
-    const words = [...this.#program, '--endpoints', this.#etcd.endpoint, ...args];
-    const session = new CommandSession(words, Object.fromEntries(own));
-    this.#sessions.push(session);
-    return session;
+    return this.#start([...this.#program, ...args], Object.fromEntries(own));
+  }
+
+  /** Starts the program of the other side, with the etcd of this one. */
+  startOther(line: string): CommandSession {
+    const program = this.number === 0 ? [process.execPath, kvctlProgram] : [this.#etcdctl];
+    return this.#start([...program, ...line.split(' ')]);
   }
 
   /** Does something to the store beside the program under test; the output of etcdctl on both sides. */
-  async etcdctl(line: string): Promise<string> {
-    const words = [this.#etcdctl, '--endpoints', this.#etcd.endpoint, ...line.split(' ')];
+  async etcdctl(line: string, endpoint = this.#etcd.endpoint): Promise<string> {
+    const words = [this.#etcdctl, '--endpoints', endpoint, ...line.split(' ')];
     const { code, stdout, stderr } = await runBytes(words, { env: { ...neutralEnvironment(), ETCDCTL_API: '3' } });
     if (code !== 0) throw new Error(`${line}: ${stderr}`);
     return stdout;
   }
 
+  /** Asks etcdctl until it says this. */
+  async until(line: string, pattern: RegExp, endpoint?: string): Promise<void> {
+    await waitFor(`${line} to match ${pattern}`, 20_000, async () =>
+      pattern.test(await this.etcdctl(line, endpoint)) ? true : undefined,
+    );
+  }
+
   async revision(): Promise<number> {
     return Number(/"revision":(\d+)/.exec(await this.etcdctl('get nothing -w json'))![1]);
+  }
+
+  get #endpoint(): Record<string, string> {
+    return { ETCDCTL_ENDPOINTS: this.#etcd.endpoint, KVCTL_ENDPOINTS: this.#etcd.endpoint };
   }
 
   async endAll(): Promise<void> {
@@ -55,6 +72,12 @@ class Side {
   async close(): Promise<void> {
     await this.endAll();
     this.#etcd.stop();
+  }
+
+  #start(words: readonly string[], env?: Readonly<Record<string, string>>): CommandSession {
+    const session = new CommandSession(words, { ...this.#endpoint, ...env });
+    this.#sessions.push(session);
+    return session;
   }
 }
 
@@ -68,11 +91,8 @@ function sides(installation: EtcdInstallation): {
   const both: Side[] = [];
   beforeAll(async () => {
     const { etcdctl } = installation;
-    for (const ours of [false, true]) {
-      const etcd = await EtcdProcess.start({ installation, peerUrl });
-      const program = ours ? [process.execPath, kvctlProgram] : [etcdctl];
-      both.push(new Side({ program, prefix: ours ? 'KVCTL' : 'ETCDCTL', etcdctl, etcd }));
-    }
+    for (const number of [0, 1])
+      both.push(new Side(number, etcdctl, await EtcdProcess.start({ installation, peerUrl })));
   });
   afterEach(async () => {
     for (const side of both) await side.endAll();
@@ -101,6 +121,12 @@ function told({ end, stdout, stderr }: SessionResult): SessionResult {
     // 3.4 begins this one with a capital.
     .replace('Error: Error reading', 'Error: error reading');
   return { end, stdout, stderr: said };
+}
+
+/** The same with the ids of leases replaced, in keys and elsewhere. */
+function leveledKeys({ end, stdout, stderr }: SessionResult): SessionResult {
+  const out = stdout.replace(/^(.*\w\/)[0-9a-f]{10,16}("?)$/gm, '$1<lease>$2').replace(/("Lease" : )\d+/g, '$1<lease>');
+  return { end, stdout: out, stderr };
 }
 
 for (const installation of installations) {
@@ -298,6 +324,172 @@ for (const installation of installations) {
     ])('%s', async (line) => {
       await same(async (side) => told(await side.start(line).ended()));
     });
+  });
+}
+
+for (const installation of installations) {
+  describe(`lock like etcdctl ${installation.version}`, () => {
+    const { same, each } = sides(installation);
+
+    test.each([
+      'lock',
+      'lock r no-such-program',
+      'lock r /no/such/program',
+      'lock r /etc/passwd',
+      'lock r --ttl 0 true',
+      'lock r --ttl 20 -- sh -c true',
+    ])('%s', async (line) => {
+      await same(async (side) => told(await side.start(line).ended()));
+    });
+
+    test.each([
+      ['ends well', 'env | grep ^ETCD_LOCK | sort; echo "$0" "$@"'],
+      ['says goodbye', 'echo to stderr >&2; exit 7'],
+      ['is killed', 'kill -9 $$'],
+    ])('ends as the command does that %s', async (_, script) => {
+      // 3.4 ends with 1 whatever the command ended with.
+      const codes = installation.minor !== '3.4';
+      await same(async (side) => {
+        const result = leveledKeys(told(await side.start(['lock', 'x', 'sh', '--', '-c', script, 'a', '-b']).ended()));
+        expect(await side.etcdctl('get x/ --prefix')).toBe('');
+        return codes ? result : { ...result, end: result.end === 0 ? 0 : 'not 0' };
+      });
+    });
+
+    test.each(['SIGINT', 'SIGTERM'] as const)('is held until %s, and waited for meanwhile', async (signal) => {
+      await same(async (side) => {
+        const holder = side.start('lock h');
+        await holder.says(/h\/.*\n\n/);
+        const waiter = side.start('lock h -w fields');
+        await side.until('get h/ --prefix --keys-only', /(?:h\/.*\n\n){2}/);
+        const third = side.start('lock h');
+        await side.until('get h/ --prefix --keys-only', /(?:h\/.*\n\n){3}/);
+        third.signal(signal);
+        const gaveUp = told(await third.ended());
+        await side.until('get h/ --prefix --keys-only', /^(?:h\/.*\n\n){2}$/);
+        holder.signal(signal);
+        const released = leveledKeys(told(await holder.ended()));
+        await waiter.says(/"Count" : 1\n/);
+        waiter.signal(signal);
+        const next = leveledKeys(told(await waiter.ended()));
+        return {
+          gaveUp,
+          released,
+          next,
+        };
+      });
+    });
+
+    test('is lost with its lease', async () => {
+      await same(async (side) => {
+        const holder = side.start('lock lost --ttl 3');
+        const [, lease] = await holder.says(/^lost\/(.*)\n\n/);
+        await side.etcdctl(`lease revoke ${lease}`);
+        return leveledKeys(told(await holder.ended()));
+      });
+    });
+
+    test('excludes holders of the other program', async () => {
+      await each(async (side) => {
+        const [first, second] = [side.start('lock both'), side.startOther('lock both')];
+        const winner = await Promise.race([first, second].map((one) => one.says(/^both\//).then(() => one)));
+        const loser = winner === first ? second : first;
+        await side.until('get both/ --prefix --keys-only', /(?:both\/.*\n\n){2}/);
+        expect(loser.stdout).toBe('');
+        winner.signal('SIGTERM');
+        expect((await winner.ended()).end).toBe(0);
+        await loser.says(/^both\//);
+      });
+    });
+  });
+
+  describe(`elect like etcdctl ${installation.version}`, () => {
+    const { same, each } = sides(installation);
+
+    test.each(['elect', 'elect e', 'elect e p -l', 'elect a b c'])('%s', async (line) => {
+      await same(async (side) => told(await side.start(line).ended()));
+    });
+
+    test('one leads, another follows it, who listens hears of both', async () => {
+      await same(async (side) => {
+        const listener = side.start('elect -l e');
+        const first = side.start('elect e one');
+        await first.says(/one\n/);
+        const second = side.start('elect e two -w fields');
+        await side.until('get e/ --prefix', /one\n[\s\S]*two\n/);
+        const late = side.start('elect e three');
+        await side.until('get e/ --prefix', /three\n/);
+        late.signal('SIGINT');
+        const gaveUp = told(await late.ended());
+        await listener.says(/one\n/);
+        first.signal('SIGINT');
+        const resigned = leveledKeys(told(await first.ended()));
+        await second.says(/"Count" : 1\n/);
+        await listener.says(/two\n/);
+        second.signal('SIGTERM');
+        const next = leveledKeys(told(await second.ended()));
+        listener.signal('SIGINT');
+        const heard = leveledKeys(told(await listener.ended()));
+        return {
+          gaveUp,
+          resigned,
+          heard,
+          next,
+        };
+      });
+    });
+
+    test('listens in json', async () => {
+      await each(async (side) => {
+        const leader = side.start('elect j value');
+        await leader.says(/value\n/);
+        const listener = side.start('elect -l j -w json');
+        const [line] = await listener.says(/.*\n/);
+        const { header, kvs, ...rest } = JSON.parse(line) as { header: object; kvs: object[] };
+        expect(Object.keys(header)).toEqual(['cluster_id', 'member_id', 'revision', 'raft_term']);
+        expect(kvs).toMatchObject([{ value: Buffer.from('value').toString('base64') }]);
+        expect(rest).toEqual({});
+      });
+    });
+  });
+
+  describe(`make-mirror like etcdctl ${installation.version}`, () => {
+    const { same } = sides(installation);
+    const destinations: EtcdProcess[] = [];
+    beforeAll(async () => {
+      destinations.push(await EtcdProcess.start({ installation }), await EtcdProcess.start({ installation }));
+    });
+    afterAll(() => {
+      for (const destination of destinations) destination.stop();
+    });
+
+    test.each(['make-mirror', 'make-mirror a:1 b:1', 'make-mirror --dest-prefix x --no-dest-prefix 127.0.0.1:1'])(
+      '%s',
+      async (line) => {
+        await same(async (side) => told(await side.start(line).ended()));
+      },
+    );
+
+    test.each(['', '--prefix m/', '--prefix m/ --dest-prefix d/', '--prefix m/ --no-dest-prefix', '--dest-prefix d/'])(
+      'copies what is there and what comes, %s',
+      async (flags) => {
+        await same(async (side) => {
+          const { endpoint } = destinations[side.number]!;
+          await side.etcdctl('del --from-key \0');
+          await side.etcdctl('del --from-key \0', endpoint);
+          for (let i = 0; i < 5; i += 1) await side.etcdctl(`put m/${i} value${i}`);
+          await side.etcdctl('put other 1');
+          const session = side.start(`make-mirror ${flags} ${endpoint}`);
+          await side.until('get --from-key \0', /4\nvalue4\n/, endpoint);
+          await side.etcdctl('put m/3 new');
+          await side.etcdctl('del m/1 m/3');
+          await side.etcdctl('put m/end last');
+          await side.until('get --from-key \0', /last\n/, endpoint);
+          await session.kill();
+          return side.etcdctl('get --from-key \0', endpoint);
+        });
+      },
+    );
   });
 }
 

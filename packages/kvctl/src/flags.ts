@@ -21,7 +21,10 @@ export function booleanFlag(
   command: Command,
   { name, short, help, value = false }: FlagSpec & { value?: boolean },
 ): void {
-  command.addOption(new Option(flagTerm({ name, short }), help).default(value, value ? 'true' : undefined));
+  const flag = new Option(flagTerm({ name, short }), help).default(value, value ? 'true' : undefined);
+  // A switch may be called no-something; only the one below takes something back.
+  flag.negate = false;
+  command.addOption(flag);
   // What dialect.ts turns `--prefix=false` into.
   command.addOption(new Option(`--no-${name}`).hideHelp());
 }
@@ -31,10 +34,11 @@ export function stringFlag(command: Command, spec: FlagSpec & { value: string; a
 }
 
 /** A signed 64-bit number, clamped to what JavaScript holds exactly. */
-export function numberFlag(command: Command, spec: FlagSpec & { argument: string }): void {
+export function numberFlag(command: Command, spec: FlagSpec & { argument: string; value?: number }): void {
+  const { value = 0 } = spec;
   command.addOption(
     option(spec)
-      .default(0)
+      .default(value, value === 0 ? undefined : String(value))
       .argParser((text) => parsed(spec, text, () => clampToNumber(parseInt64(text)))),
   );
 }

@@ -4,9 +4,12 @@ import { Command, CommanderError } from 'commander';
 import { alarmCommand } from './commands/alarm.ts';
 import { checkCommand } from './commands/check.ts';
 import { compactionCommand } from './commands/compaction.ts';
+import { electCommand } from './commands/elect.ts';
 import { endpointCommand } from './commands/endpoint.ts';
 import { delCommand, getCommand, putCommand } from './commands/kv.ts';
 import { leaseCommand } from './commands/lease.ts';
+import { lockCommand } from './commands/lock.ts';
+import { makeMirrorCommand } from './commands/make-mirror.ts';
 import { memberCommand } from './commands/member.ts';
 import { moveLeaderCommand } from './commands/move-leader.ts';
 import { txnCommand } from './commands/txn.ts';
@@ -53,7 +56,10 @@ function buildProgram(terminal: Terminal): Command {
     alarmCommand(terminal),
     endpointCommand(terminal),
     memberCommand(terminal),
+    lockCommand(terminal),
+    electCommand(terminal),
     checkCommand(terminal),
+    makeMirrorCommand(terminal),
     moveLeaderCommand(terminal),
     versionCommand(terminal),
   ];

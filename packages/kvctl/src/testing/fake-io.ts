@@ -32,6 +32,8 @@ export interface Surroundings {
   readonly env?: Record<string, string>;
   /** How programs end; with code 0 unless told otherwise. */
   readonly child?: (spawned: Spawned) => ChildEnd | Promise<ChildEnd>;
+  /** Called for every unary request, before it is answered. */
+  readonly onAsk?: (asked: Asked) => void;
   /** What `/metrics` answers, one after the other. */
   readonly metrics?: readonly string[];
 }
@@ -85,7 +87,14 @@ export class FakeWorld {
   /** Runs a command line; words separated by spaces, or a list of byte strings. */
   async run(
     line: string | readonly string[],
-    { stdin = '', endless = false, env = {}, child = () => ({ at: 'exit', code: 0 }), metrics = [] }: Surroundings = {},
+    {
+      stdin = '',
+      endless = false,
+      env = {},
+      child = () => ({ at: 'exit', code: 0 }),
+      metrics = [],
+      onAsk = () => {},
+    }: Surroundings = {},
   ): Promise<Outcome> {
     const clock = new JumpingClock();
     const asked: Asked[] = [];
@@ -119,7 +128,10 @@ export class FakeWorld {
       },
       columns: 100,
       version: '1.2.3',
-      transport: this.#transport(clock, asked),
+      transport: this.#transport(clock, (one) => {
+        asked.push(one);
+        onAsk(one);
+      }),
     };
     const words = typeof line === 'string' ? line.split(' ').filter((word) => word !== '') : line;
     const code = await run(words, io);
@@ -127,13 +139,13 @@ export class FakeWorld {
     return { code, stdout: text(stdout), stderr: text(stderr), asked, spawned, tookMs: clock.nowMs() };
   }
 
-  #transport(clock: Clock, asked: Asked[]): OpenChannel {
+  #transport(clock: Clock, note: (asked: Asked) => void): OpenChannel {
     return ({ text: endpoint }) => ({
       isConnected: true,
       connect: () => Promise.resolve(),
       close: () => {},
       unary: async (path, request) => {
-        asked.push({ endpoint, path, request, atMs: clock.nowMs() });
+        note({ endpoint, path, request, atMs: clock.nowMs() });
         const answer = this.#answers.get(endpoint + path) ?? this.#answers.get(`*${path}`);
         if (answer !== undefined && 'bytes' in answer) return answer.bytes;
         const refused = { status: Status.UNAVAILABLE, details: `connect ECONNREFUSED ${endpoint}` };
@@ -149,9 +161,16 @@ export class FakeWorld {
   }
 }
 
-/** Time passes only for those who wait, and then at once. */
+interface Waiting {
+  readonly atMs: number;
+  readonly fn: () => void;
+}
+
+/** Time passes only when everybody waits, and then at once up to whoever is next. */
 class JumpingClock implements Clock {
   #nowMs = 0;
+  #isArmed = false;
+  readonly #waiting = new Set<Waiting>();
 
   nowMs(): number {
     return this.#nowMs;
@@ -162,22 +181,29 @@ class JumpingClock implements Clock {
   }
 
   after(delayMs: number, fn: () => void): { cancel: () => void } {
-    let cancelled = false;
-    const atMs = this.#nowMs + delayMs;
-    setImmediate(() => {
-      if (cancelled) return;
-      this.#nowMs = Math.max(this.#nowMs, atMs);
-      fn();
-    });
-    return {
-      cancel: () => {
-        cancelled = true;
-      },
-    };
+    const waiting = { atMs: this.#nowMs + delayMs, fn };
+    this.#waiting.add(waiting);
+    this.#arm();
+    return { cancel: () => this.#waiting.delete(waiting) };
   }
 
   soon(fn: () => void): void {
     setImmediate(fn);
+  }
+
+  #arm(): void {
+    if (this.#isArmed) return;
+    this.#isArmed = true;
+    setImmediate(() => {
+      this.#isArmed = false;
+      let next: Waiting | undefined;
+      for (const one of this.#waiting) if (next === undefined || one.atMs < next.atMs) next = one;
+      if (next === undefined) return;
+      this.#waiting.delete(next);
+      this.#nowMs = Math.max(this.#nowMs, next.atMs);
+      this.#arm();
+      next.fn();
+    });
   }
 }
 
