@@ -37,7 +37,7 @@ export async function hashHistory(
   // Of the rows behind the compact revision, the ones that are current here are counted.
   const keptAt = anyAlive(index, revision) ? revision : compactRevision;
   let hash = checksum(Buffer.from('key'), 0);
-  for (const chunk of rows.scan(revision + 1, slice)) {
+  for (const chunk of rows.scan(Math.max(revision + 1, 0), slice)) {
     for (const row of chunk) {
       if (row.main <= compactRevision && !isKept(index, row, keptAt)) continue;
       hash = checksum(row.record, checksum(keyToBytes(row.rowKey), hash));

@@ -123,7 +123,7 @@ export class Store {
   }
 
   /**
-   * Hashes the history up to `revision` (0 or negative: the current one), in slices. Equal on members with equal
+   * Hashes the history up to `revision` (0: the current one; up to a negative one there is nothing), in slices. Equal on members with equal
    * revision and compact revision, however far their compactors are. Rejects with KvError `compacted`, `futureRev`,
    * or `stopped` when the store closes meanwhile; a damaged row also goes to onFatal.
    */
@@ -140,7 +140,7 @@ export class Store {
     const parts = { index: this.#parts.index, rows: this.#parts.rows, clock, checksum, checkOpen };
     this.#compactor.hold(compactRevision);
     try {
-      return await hashHistory(parts, { revision: revision > 0 ? revision : currentRevision, compactRevision });
+      return await hashHistory(parts, { revision: revision === 0 ? currentRevision : revision, compactRevision });
     } catch (error) {
       // Whoever asked for the hash gets the error as an answer; the process must hear of damage all the same.
       if (!(error instanceof KvError)) onFatal(error);
