@@ -143,8 +143,18 @@ describe('refusals leave everything as it was', () => {
     ['a version to keep that is not there', txn(op.put('c'), op.put('d', '', { ignoreValue: true })), 'keyNotFound'],
     ['both of one put: the key is named first', txn(op.put('c', '', { lease: 99n, ignoreValue: true })), 'keyNotFound'],
     [
-      'two operations: the first is named',
-      txn(op.get('a', '', { revision: 9 }), op.put('d', '', { lease: 99n })),
+      'two puts: the first is named',
+      txn(op.put('c', '', { ignoreValue: true }), op.put('d', '', { lease: 99n })),
+      'keyNotFound',
+    ],
+    [
+      'a range and a put behind it: the put is named',
+      txn(op.get('a', '', { revision: 9 }), op.txn([op.put('d', '', { lease: 99n })])),
+      'leaseNotFound',
+    ],
+    [
+      'two ranges: the first is named, nested or not',
+      txn(op.txn([op.get('a', '', { revision: 9 })]), op.get('a', '', { revision: -2 })),
       'futureRev',
     ],
     ['nested', txn(op.put('c'), op.txn([op.txn([op.get('a', '', { revision: 9 })])])), 'futureRev'],

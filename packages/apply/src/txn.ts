@@ -75,7 +75,7 @@ function resolve(view: ReadTxn, request: TxnRequest): Branch {
 }
 
 /**
- * Everything that can refuse a transaction, over the branches taken and in their order. Requests passed the checks of the edge
+ * Everything that can refuse a transaction, over the branches taken. Requests passed the checks of the edge
  * before they were proposed; what would break the execution is refused here again, because the log is trusted for order and
  * not for sense.
  */
@@ -92,14 +92,27 @@ class Checks {
     this.#leases = leases;
   }
 
+  /** All that may write before all that reads, as in etcd: which of two faults is reported is visible. */
   check(branch: Branch): void {
+    this.#writesOf(branch);
+    this.#rangesOf(branch);
+  }
+
+  #writesOf({ ops, nested }: Branch): void {
     let nestedSeen = 0;
-    for (const op of branch.ops) {
-      if (op.requestRange !== undefined) this.#range(op.requestRange);
-      else if (op.requestPut !== undefined) this.#put(op);
+    for (const op of ops) {
+      if (op.requestPut !== undefined) this.#put(op);
       else if (op.requestDeleteRange !== undefined) this.#deleteRange(op);
-      else if (op.requestTxn !== undefined) this.check(branch.nested[nestedSeen++]!);
-      else throw new KvError('keyNotFound');
+      else if (op.requestTxn !== undefined) this.#writesOf(nested[nestedSeen++]!);
+      else if (op.requestRange === undefined) throw new KvError('keyNotFound');
+    }
+  }
+
+  #rangesOf({ ops, nested }: Branch): void {
+    let nestedSeen = 0;
+    for (const { requestRange, requestTxn } of ops) {
+      if (requestRange !== undefined) this.#range(requestRange);
+      else if (requestTxn !== undefined) this.#rangesOf(nested[nestedSeen++]!);
     }
   }
 

@@ -183,16 +183,25 @@ export class Reference {
     return compare.target !== 3 && holdsFor(compare, KeyValue.create());
   }
 
-  #checkTxn(request: TxnRequest, taken: boolean[], deleted: DeleteRangeRequest[] = []): void {
-    for (const op of takeBranch(request, taken)) {
-      if (op.requestTxn !== undefined) this.#checkTxn(op.requestTxn, taken, deleted);
-      if (op.requestRange !== undefined && op.requestRange.revision !== 0) {
-        if (op.requestRange.revision > this.revision) throw new Refused('futureRev');
-        if (op.requestRange.revision < this.compacted) throw new Refused('compacted');
-      }
-      if (op.requestDeleteRange !== undefined) deleted.push(op.requestDeleteRange);
-      if (op.requestPut !== undefined) this.#checkTxnPut(op.requestPut, deleted);
+  #checkTxn(request: TxnRequest, taken: boolean[]): void {
+    const ops = this.#takenOps(request, taken);
+    const deleted: DeleteRangeRequest[] = [];
+    for (const { requestDeleteRange, requestPut } of ops) {
+      if (requestDeleteRange !== undefined) deleted.push(requestDeleteRange);
+      if (requestPut !== undefined) this.#checkTxnPut(requestPut, deleted);
     }
+    for (const { requestRange } of ops) {
+      if (requestRange === undefined || requestRange.revision === 0) continue;
+      if (requestRange.revision > this.revision) throw new Refused('futureRev');
+      if (requestRange.revision < this.compacted) throw new Refused('compacted');
+    }
+  }
+
+  /** In the order in which they will run. */
+  #takenOps(request: TxnRequest, taken: boolean[]): RequestOp[] {
+    return takeBranch(request, taken).flatMap((op) =>
+      op.requestTxn === undefined ? [op] : this.#takenOps(op.requestTxn, taken),
+    );
   }
 
   #checkTxnPut(put: PutRequest, deleted: readonly DeleteRangeRequest[]): void {
