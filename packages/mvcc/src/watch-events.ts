@@ -3,7 +3,7 @@
  * with the key's previous record; and watchers that get nothing else share the list with it, so that whoever encodes
  * responses can notice.
  */
-import { EventEventType, encodeEvent } from '@quorate/proto';
+import { EventEventType, encodeEvent, readKeyValueCreateRevision } from '@quorate/proto';
 import type { Change } from './types.ts';
 
 /** One change on its way to watchers. */
@@ -24,11 +24,17 @@ export class WatchEvent {
     const { type, record } = this.change;
     const number = type === 'put' ? EventEventType.PUT : EventEventType.DELETE;
     if (withPrevious) {
-      this.#withPrevious ??= [encodeEvent(number, record, this.#previous())];
+      this.#withPrevious ??= [encodeEvent(number, record, this.#isCreation() ? undefined : this.#previous())];
       return this.#withPrevious;
     }
     this.#plain ??= [encodeEvent(number, record, undefined)];
     return this.#plain;
+  }
+
+  /** A key that one transaction deletes and puts again has a record from before, but it is not this key's life any more. */
+  #isCreation(): boolean {
+    const { type, record, modRevision } = this.change;
+    return type === 'put' && readKeyValueCreateRevision(record) === modRevision;
   }
 }
 

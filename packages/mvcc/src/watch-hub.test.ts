@@ -173,6 +173,18 @@ describe('a watcher of the past', () => {
     expect(sink.given.get(after)![0]!.events[0]!.prevKv).toBeUndefined();
   });
 
+  test('gets no previous record with a key that its transaction deleted and put again', () => {
+    fixture.put('a');
+    const sink = record();
+    const watcher = sink.watch({ key: 'a', prevKv: true });
+    const txn = fixture.store.write();
+    txn.deleteRange('a', '');
+    txn.put('a', Buffer.from('again'), 0n);
+    txn.end();
+    const [deleted, put] = sink.given.get(watcher)![0]!.events;
+    expect([deleted!.prevKv?.modRevision, put!.prevKv]).toEqual([2, undefined]);
+  });
+
   test('is told when compaction has passed its start', () => {
     for (let i = 0; i < 5; i++) fixture.put('a');
     fixture.store.compact(4);
@@ -408,13 +420,14 @@ class World {
     }
   }
 
-  #checkPrevious(watcher: Watcher, { kv, prevKv }: Event, compactRevision: number): void {
-    const { key, modRevision } = kv!;
+  #checkPrevious(watcher: Watcher, { type, kv, prevKv }: Event, compactRevision: number): void {
+    const { key, modRevision, createRevision } = kv!;
     const earlier = this.history.findLast(
       (change) => change.key === key.toString('latin1') && change.modRevision < modRevision,
     );
-    const wanted = this.asked.get(watcher)!.prevKv && modRevision - 1 >= compactRevision && earlier?.type === 'put';
-    expect(prevKv?.modRevision).toBe(wanted ? earlier?.modRevision : undefined);
+    const isCreation = type === EventEventType.PUT && createRevision === modRevision;
+    const isWanted = this.asked.get(watcher)!.prevKv && !isCreation && modRevision - 1 >= compactRevision;
+    expect(prevKv?.modRevision).toBe(isWanted && earlier?.type === 'put' ? earlier.modRevision : undefined);
   }
 
   #observe(): void {
