@@ -212,6 +212,7 @@ describe('a stream', () => {
     { options: { key: 'b', end: 'a' }, refusal: 'emptyRange' },
     { options: { key: 'b', end: 'b' }, refusal: 'emptyRange' },
     { options: { key: 'b', startRevision: -1 }, refusal: 'compacted' },
+    { options: { key: 'b', end: 'a', startRevision: -1 }, refusal: 'compacted' },
     { options: { key: 'b', startRevision: -(2 ** 53 - 1) }, refusal: 'compacted' },
   ])('refuses $options as $refusal', ({ options, refusal }) => {
     expect(record().stream.watch({ id: 0n, startRevision: 0, ...options })).toBe(refusal);

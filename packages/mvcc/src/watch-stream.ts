@@ -141,8 +141,8 @@ export class WatchStream {
   watch(options: WatchOptions): Watcher | WatchRefusal {
     invariant(!this.#closed, 'watch on a closed stream');
     const { key, end, startRevision } = options;
-    if (end !== undefined && end !== '' && end !== '\0' && key >= end) return 'emptyRange';
     if (startRevision < 0) return 'compacted';
+    if (end !== undefined && end !== '' && end !== '\0' && key >= end) return 'emptyRange';
     if (this.#watchers.has(options.id) && options.id !== 0n) return 'duplicateId';
     const next = startRevision === 0 ? this.revision + 1 : startRevision;
     const watcher = new Watcher(this, this.#idFor(options.id), options, next);
