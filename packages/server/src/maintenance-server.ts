@@ -57,7 +57,11 @@ export class MaintenanceServer {
     const { backend, store, alarms, applyLoop } = state();
     const { committedIndex, term, isLearner } = raft();
     const errors = leadership.leader === noMember ? ['etcdserver: no leader'] : [];
-    for (const { memberID, alarm } of alarms.list()) errors.push(`memberID:${memberID} alarm:${alarmName(alarm)} `);
+    for (const { memberID, alarm } of alarms.list()) {
+      // As protobuf prints an AlarmMember: what is zero is left out.
+      const member = memberID === noMember ? '' : `memberID:${memberID} `;
+      errors.push(`${member}alarm:${alarmName(alarm)} `);
+    }
     return StatusResponse.create({
       header: headers.header(store.currentRevision),
       version: etcdVersion,
