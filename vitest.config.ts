@@ -43,8 +43,19 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: 'crash',
+          name: 'differential',
           sequence: { groupOrder: 3 },
+          include: ['test/differential/**/*.test.ts'],
+          globalSetup: built,
+          testTimeout: 900_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'crash',
+          sequence: { groupOrder: 4 },
           fileParallelism: false,
           include: ['test/crash/**/*.test.ts'],
           globalSetup: built,
