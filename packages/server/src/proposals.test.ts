@@ -1,5 +1,5 @@
 import { silentMeter } from '@quorate/base';
-import { InternalRaftRequest, KvError, PutRequest } from '@quorate/proto';
+import { ConfChange, ConfChangeType, InternalRaftRequest, KvError, MemberRecord, PutRequest } from '@quorate/proto';
 import { describe, expect, test } from 'vitest';
 import { applyLagMax, type Proposal, Proposals, type ProposalsOptions } from './proposals.ts';
 import { ManualClock } from './testing/manual-clock.ts';
@@ -105,3 +105,23 @@ function encodedFits(proposals: Proposals, valueBytes: number): boolean {
     return false;
   }
 }
+
+test('a change of members names its proposer and is answered under its own id, like any proposal', () => {
+  const { clock, queued, proposals } = setUp();
+  const answers: unknown[] = [];
+  const type = ConfChangeType.CONF_CHANGE_ADD_LEARNER_NODE;
+  const record = { id: 5n, peerUrls: ['http://m5'], isLearner: true, learnersMax: 2 };
+  proposals.proposeChange(type, record, (outcome) => answers.push(outcome));
+  proposals.proposeChange(type, record, (outcome) => answers.push(outcome));
+  const [first, second] = queued;
+  expect(ConfChange.decode(first!.data)).toEqual(first!.change);
+  expect(first!.change).toMatchObject({ id: first!.id, type, nodeId: 5n });
+  expect(MemberRecord.decode(first!.change!.context)).toEqual(MemberRecord.create({ ...record, proposer: 7n }));
+  expect(second!.id).not.toBe(first!.id);
+  proposals.resolve(first!.id, new KvError('peerUrlExist'));
+  clock.advance(7_000);
+  proposals.expire();
+  expect(answers).toEqual([new KvError('peerUrlExist'), new KvError('timeout')]);
+  proposals.stop(new KvError('stopped'));
+  expect(() => proposals.proposeChange(type, record, () => {})).toThrow(new KvError('stopped'));
+});

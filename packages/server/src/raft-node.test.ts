@@ -1,9 +1,9 @@
 import { type MemberId, noCrashPoints, SeededRandom } from '@quorate/base';
-import { ConfState, Message, MessageType } from '@quorate/proto';
+import { ConfChange, ConfChangeType, ConfState, type Entry, EntryType, Message, MessageType } from '@quorate/proto';
 import { MemoryStorage, RawNode } from '@quorate/raft';
 import type { Wal } from '@quorate/wal';
 import { expect, test } from 'vitest';
-import { confChangeCodec } from './conf-change.ts';
+import { confChangeCodec, confChangeOf } from './conf-change.ts';
 import type { Proposal } from './proposals.ts';
 import { RaftNode } from './raft-node.ts';
 import { ManualClock } from './testing/manual-clock.ts';
@@ -66,6 +66,129 @@ function follower() {
       .flatMap((message) => message.entries.map((entry) => entry.data.toString()));
   return { clock, node, connected, forwarded };
 }
+
+/** A lone voter with id 1 that leads, on a disk that never finishes once it hangs. */
+function leader() {
+  const clock = new ManualClock();
+  const storage = new MemoryStorage();
+  const confState = ConfState.create({ voters: [1n] });
+  storage.applySnapshot({ data: Buffer.alloc(0), metadata: { index: 5, term: 1, confState } });
+  const disk = { hangs: false, syncStartedAtMs: undefined as number | undefined };
+  const rawNode = new RawNode({
+    id: 1n,
+    electionTicks: 10,
+    heartbeatTicks: 1,
+    storage,
+    applied: 5,
+    asyncStorageWrites: true,
+    random: new SeededRandom(1),
+    confChangeCodec,
+  });
+  const refused: number[] = [];
+  const stoodStill: string[] = [];
+  const wal = {
+    append: () => {},
+    sync: () => {
+      if (!disk.hangs) return Promise.resolve();
+      disk.syncStartedAtMs = clock.nowMs();
+      return new Promise<void>(() => {});
+    },
+    get syncStartedAtMs() {
+      return disk.syncStartedAtMs;
+    },
+  };
+  const applied: Entry[] = [];
+  const node = new RaftNode({
+    memberId: 1n,
+    clock,
+    crash: noCrashPoints,
+    rawNode,
+    storage,
+    wal: wal as unknown as Wal,
+    peers: { send: () => {}, connectedSinceMs: () => undefined },
+    tickMs: 100,
+    electionMs: 1_000,
+    hooks: {
+      apply: (entries) => {
+        for (const entry of entries) {
+          applied.push(entry);
+          if (entry.type === EntryType.ENTRY_CONF_CHANGE) rawNode.applyConfChange(confChangeOf(entry), entry.index);
+        }
+      },
+      installSnapshot: () => Promise.resolve(),
+      sendSnapshot: () => {},
+      beforeReady: () => {},
+      onReadState: () => {},
+      onSoftState: () => {},
+      onTick: () => {},
+      afterApply: () => {},
+      changeRefused: ({ id }) => void refused.push(id),
+      stoodStill: (what) => void stoodStill.push(what),
+    },
+    onFatal: (error) => {
+      throw error;
+    },
+  });
+  node.start();
+  node.call(() => rawNode.campaign());
+  const settle = async (ms = 100): Promise<void> => {
+    for (let i = 0; i < 10; i++) {
+      clock.advance(ms / 10);
+      for (let turn = 0; turn < 5; turn++) await Promise.resolve();
+    }
+  };
+  const changes = (): bigint[] =>
+    applied
+      .filter(({ type }) => type === EntryType.ENTRY_CONF_CHANGE)
+      .map(({ data }) => ConfChange.decode(data).nodeId);
+  return { clock, node, rawNode, disk, refused, stoodStill, settle, changes };
+}
+
+function change(id: number, type: number, nodeId: bigint): Proposal {
+  const conf = ConfChange.create({ id, type, nodeId });
+  return { id, data: ConfChange.encode(conf), change: conf, startedMs: 0, waiting: true, done: () => {} };
+}
+
+test('changes of members go one at a time: the next waits until the one before it was answered', async () => {
+  const { node, settle, changes } = leader();
+  await settle();
+  const [first, second] = [10n, 11n].map((id, i) => change(i, ConfChangeType.CONF_CHANGE_ADD_LEARNER_NODE, id));
+  node.propose(first!);
+  node.propose(second!);
+  await settle();
+  expect(changes()).toEqual([10n]);
+  first!.waiting = false;
+  await settle();
+  expect(changes()).toEqual([10n, 11n]);
+});
+
+test('a change that does not fit the configuration is refused, one nobody waits for is left out', async () => {
+  const { node, settle, changes, refused } = leader();
+  await settle();
+  const last = change(1, ConfChangeType.CONF_CHANGE_REMOVE_NODE, 1n);
+  const gone = change(2, ConfChangeType.CONF_CHANGE_ADD_LEARNER_NODE, 12n);
+  gone.waiting = false;
+  node.propose(last);
+  node.propose(gone);
+  await settle(300);
+  expect(refused).toEqual([1]);
+  expect(changes()).toEqual([]);
+});
+
+test('a leader is told once when a sync lasts longer than an election time-out, and when ticks come that late', async () => {
+  const { clock, node, disk, stoodStill, settle } = leader();
+  await settle();
+  disk.hangs = true;
+  node.propose(proposal('x'));
+  await settle(1_000);
+  expect(stoodStill).toEqual([]);
+  await settle(500);
+  expect(stoodStill).toEqual(['disk']);
+  disk.syncStartedAtMs = undefined;
+  clock.skip(1_200);
+  await settle();
+  expect(stoodStill).toEqual(['disk', 'event loop']);
+});
 
 function proposal(text: string): Proposal {
   return { id: 1, data: Buffer.from(text), change: undefined, startedMs: 0, waiting: true, done: () => {} };

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { clampToNumber, parseBool, parseInt64 } from './numbers.ts';
+import { clampToNumber, parseBool, parseInt64, parseUint64 } from './numbers.ts';
 
 describe('parseInt64', () => {
   test.each([
@@ -56,6 +56,16 @@ describe('parseInt64', () => {
       }),
     );
   });
+});
+
+test('ids are unsigned numbers of 64 bits without sign or prefix', () => {
+  expect(parseUint64('ffffffffffffffff', 16)).toBe(2n ** 64n - 1n);
+  expect(parseUint64('8E9e05c52164694d', 16)).toBe(0x8e9e_05c5_2164_694dn);
+  expect(parseUint64('10', 10)).toBe(10n);
+  for (const text of ['', '-1', '+1', '0x1', 'zz', '1_0', ' 1']) {
+    expect(() => parseUint64(text, 16)).toThrow(`strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`);
+  }
+  expect(() => parseUint64('10000000000000000', 16)).toThrow('value out of range');
 });
 
 test('booleans are those of Go', () => {

@@ -1,0 +1,190 @@
+import { type AddressInfo, createServer } from 'node:net';
+import { type Clock, type MemberId, silentLogger, silentMeter } from '@quorate/base';
+import { LeaseAnswer, Message, MessageType, PeerMember, PromoteAnswer } from '@quorate/proto';
+import { afterEach, expect, test, vi } from 'vitest';
+import type { PeerHandler } from '../peer-transport.ts';
+import { Refusal, type Speaker } from '../standing.ts';
+import { StartError } from '../start-error.ts';
+import { GrpcPeerTransport } from './grpc-peer-transport.ts';
+
+const clock: Clock = {
+  nowMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  after: (delayMs, run) => {
+    const timer = setTimeout(run, delayMs);
+    return { cancel: () => clearTimeout(timer) };
+  },
+  soon: (run) => void setImmediate(run),
+};
+
+vi.setConfig({ testTimeout: 30_000 });
+
+const open: GrpcPeerTransport[] = [];
+afterEach(async () => {
+  for (const transport of open.splice(0)) await transport.stop();
+});
+
+async function freeUrl(): Promise<string> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return `http://127.0.0.1:${port}`;
+}
+
+/** Resolves when `check` passes: connections take their time on a busy machine. */
+function soon(check: () => void): Promise<void> {
+  return vi.waitFor(check, 10_000);
+}
+
+/** One member's end, and what it was told. */
+async function member(id: MemberId, options: { incarnation?: bigint; clusterId?: bigint } = {}) {
+  const url = await freeUrl();
+  const transport = new GrpcPeerTransport({
+    listenUrls: [url],
+    clock,
+    logger: silentLogger,
+    meter: silentMeter,
+    version: 't',
+  });
+  open.push(transport);
+  const received: string[] = [];
+  const refusedBy: string[] = [];
+  const refusals = new Map<MemberId, Refusal>();
+  const expected = new Map<MemberId, bigint>();
+  const handler: PeerHandler = {
+    receive: (messages) => {
+      for (const { from, index } of messages) received.push(`${index} from ${from}`);
+    },
+    receiveSnapshot: () => Promise.resolve(),
+    unreachable: () => {},
+    gone: () => {},
+    lease: () => Promise.resolve(LeaseAnswer.create({ notLeader: true })),
+    info: () => ({
+      members: [PeerMember.create({ id, peerUrls: [url], incarnation: 3n })],
+      leader: 9n,
+      appliedIndex: 4,
+    }),
+    promote: (learner) => Promise.resolve(PromoteAnswer.create({ error: `not ${learner}` })),
+    peerUrls: () => [url],
+    refusalOf: ({ from, incarnation }: Speaker) => {
+      const known = expected.get(from);
+      return known !== undefined && known !== incarnation ? Refusal.otherIncarnation : refusals.get(from);
+    },
+    refusedBy: (peer, refusal) => void refusedBy.push(`${refusal} by ${peer}`),
+  };
+  const identity = { clusterId: options.clusterId ?? 7n, memberId: id, incarnation: options.incarnation ?? id * 10n };
+  const send = (to: MemberId, index: number): void =>
+    transport.send([Message.create({ type: MessageType.MSG_APP, from: id, to, term: 1, index })]);
+  return { id, url, transport, received, refusedBy, refusals, expected, handler, identity, send };
+}
+
+async function started(...args: Parameters<typeof member>) {
+  const one = await member(...args);
+  await one.transport.start(one.identity, one.handler);
+  return one;
+}
+
+test('what is sent while the peer has not answered the hello yet arrives, once and in order', async () => {
+  const [a, b] = [await started(1n), await started(2n)];
+  a.transport.setPeers([{ id: 2n, urls: [b.url] }]);
+  a.send(2n, 1);
+  a.send(2n, 2);
+  await soon(() => expect(b.received).toEqual(['1 from 1', '2 from 1']));
+  expect(a.transport.connectedSinceMs(2n)).toBeDefined();
+});
+
+test('a member that knows nobody answers whoever speaks to it, at the address in the hello', async () => {
+  const [a, joining] = [await started(1n), await started(2n)];
+  a.transport.setPeers([{ id: 2n, urls: [joining.url] }]);
+  await soon(() => expect(joining.transport.connectedSinceMs(1n)).toBeDefined());
+  joining.send(1n, 5);
+  await soon(() => expect(a.received).toEqual(['5 from 2']));
+  // And goes on to, while its own list still does not have it.
+  joining.transport.setPeers([]);
+  joining.send(1n, 6);
+  await soon(() => expect(a.received).toEqual(['5 from 2', '6 from 2']));
+});
+
+test('the next URL of a member is tried when nobody listens at the first; another list moves the link', async () => {
+  const [a, b] = [await started(1n), await started(2n)];
+  a.transport.setPeers([{ id: 2n, urls: [await freeUrl(), b.url] }]);
+  await soon(() => expect(a.transport.connectedSinceMs(2n)).toBeDefined());
+  a.transport.setPeers([{ id: 2n, urls: [await freeUrl()] }]);
+  expect(a.transport.connectedSinceMs(2n)).toBeUndefined();
+});
+
+test('B68: streams of a member end when it is removed, and it is told', async () => {
+  const [a, b] = [await started(1n), await started(2n)];
+  a.transport.setPeers([{ id: 2n, urls: [b.url] }]);
+  b.transport.setPeers([{ id: 1n, urls: [a.url] }]);
+  await soon(() => expect(b.transport.connectedSinceMs(1n)).toBeDefined());
+  a.refusals.set(2n, Refusal.removed);
+  a.transport.setPeers([]);
+  await soon(() => expect(b.refusedBy).toContain('removed by 1'));
+  b.send(1n, 9);
+  await expect(b.transport.askPromote(1n, 5n, 1_000)).rejects.toThrow('permanently removed');
+  expect(a.received).toEqual([]);
+  expect(a.transport.connectedSinceMs(2n)).toBeUndefined();
+});
+
+test('B67: a member on another data directory is told nothing of raft’s, and why', async () => {
+  const [a, wiped] = [await started(1n), await started(2n, { incarnation: 99n })];
+  a.expected.set(2n, 20n);
+  a.transport.setPeers([{ id: 2n, urls: [wiped.url] }]);
+  a.send(2n, 1);
+  // It hears of the cluster by that very stream, speaks up, and is refused.
+  await soon(() => expect(wiped.refusedBy).toContain('otherIncarnation by 1'));
+  expect(wiped.received).toEqual([]);
+  expect(a.transport.connectedSinceMs(2n)).toBeUndefined();
+});
+
+test('B65: streams of another cluster, or for another member, lead nowhere', async () => {
+  const [a, stranger, b] = [await started(1n), await started(2n, { clusterId: 8n }), await started(3n)];
+  a.transport.setPeers([
+    { id: 2n, urls: [stranger.url] },
+    { id: 4n, urls: [b.url] },
+  ]);
+  a.send(2n, 1);
+  a.send(4n, 2);
+  await expect(a.transport.askPromote(2n, 5n, 1_000)).rejects.toThrow('cluster ID mismatch');
+  await expect(a.transport.askPromote(4n, 5n, 1_000)).rejects.toThrow('not the member this stream is for');
+  expect([...stranger.received, ...b.received]).toEqual([]);
+});
+
+test('a member says what it knows to one without an identity, once it runs itself', async () => {
+  const [asking, b] = [await member(1n), await member(2n)];
+  await b.transport.listen();
+  await expect(asking.transport.fetchInfo(b.url, 1_000)).rejects.toThrow('the member is starting');
+  await expect(asking.transport.fetchInfo(asking.url, 1_000)).rejects.toThrow('ECONNREFUSED');
+  await b.transport.start(b.identity, b.handler);
+  expect(await asking.transport.fetchInfo(b.url, 1_000)).toEqual({
+    clusterId: 7n,
+    leader: 9n,
+    appliedIndex: 4,
+    members: [PeerMember.create({ id: 2n, peerUrls: [b.url], incarnation: 3n })],
+  });
+});
+
+test('questions reach the member asked, or fail', async () => {
+  const [a, b] = [await started(1n), await started(2n)];
+  a.transport.setPeers([{ id: 2n, urls: [b.url] }]);
+  expect(await a.transport.askPromote(2n, 5n, 1_000)).toMatchObject({ error: 'not 5' });
+  expect(await a.transport.askLease(2n, { id: 1n, renew: false, keys: false }, 1_000)).toMatchObject({
+    notLeader: true,
+  });
+  await expect(a.transport.askPromote(3n, 5n, 1_000)).rejects.toThrow('no connection to 3');
+});
+
+test('a peer URL in use is refused by name', async () => {
+  const a = await started(1n);
+  const second = new GrpcPeerTransport({
+    listenUrls: [a.url],
+    clock,
+    logger: silentLogger,
+    meter: silentMeter,
+    version: 't',
+  });
+  open.push(second);
+  await expect(second.listen()).rejects.toThrow(StartError);
+});
