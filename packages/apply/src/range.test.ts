@@ -120,10 +120,17 @@ describe('in slices of one row, whatever the order and limit, the answer is the 
       const request = get('a', 'z', { ...option, limit });
       const scan = new RangeScan(machine.store.read(), request);
       let steps = 1;
-      while (!scan.step(1)) steps++;
-      expect(scan.step(1)).toBe(true);
+      while (!scan.step({ sizeBytesMax: 1 })) steps++;
+      expect(scan.step()).toBe(true);
       expect(scan.parts()).toEqual(rangeParts(machine.store.read(), request));
       expect(steps).toBeLessThanOrEqual(6);
+      const taken = new RangeScan(machine.store.read(), request);
+      const kvs: Buffer[] = [];
+      for (let done = false; !done || taken.readyCount > 0; kvs.push(...taken.take(1))) {
+        done = taken.step({ sizeBytesMax: 1, keysMax: 1 });
+      }
+      const { revision } = taken;
+      expect({ op: 'range', revision, kvs, ...taken.summary }).toEqual(rangeParts(machine.store.read(), request));
     }
   });
 });
@@ -132,8 +139,8 @@ test('a scan that a compaction overtakes ends with the answer for it', async () 
   const other = await Machine.open();
   for (const key of ['a', 'b', 'c']) other.do({ put: put(key) });
   const scan = new RangeScan(other.store.read(), get('a', 'z'));
-  expect(scan.step(1)).toBe(false);
+  expect(scan.step({ sizeBytesMax: 1 })).toBe(false);
   other.do({ deleteRange: del('a') });
   other.do({ compaction: { revision: 5, physical: false } });
-  expect(() => scan.step(1)).toThrow(new KvError('compacted'));
+  expect(() => scan.step({ sizeBytesMax: 1 })).toThrow(new KvError('compacted'));
 });

@@ -35,6 +35,7 @@ import {
 } from '@quorate/proto';
 import { hasKnownSort } from './check.ts';
 import { keyOf, rangeEndOf } from './keys.ts';
+import { SlicedSort } from './sliced-sort.ts';
 
 /** The parts of an answer to a range. */
 export type RangeOp = Extract<OpParts, { readonly op: 'range' }>;
@@ -59,10 +60,24 @@ export function rangeParts(view: ReadTxn, request: RangeRequest): RangeOp {
   return { op: 'range', revision: result.revision, kvs: rows, more: limit > 0 && count > limit, count };
 }
 
+/** How much a step of a scan may do. */
+export interface ScanStep {
+  /** Bytes of records read, about. */
+  readonly sizeBytesMax?: number;
+  /** Keys looked at, and rows sorted. */
+  readonly keysMax?: number;
+}
+
+/** A row that is to be sorted, with what it is sorted by. */
+interface SortItem {
+  readonly row: Buffer;
+  readonly value: Buffer | number;
+}
+
 /**
- * A range in slices, for answers too long to be read in one turn of the event loop: call {@link step} until it is done, then
- * take the parts. All slices are of one revision, the view's or the one asked for; a compaction that overtakes it between two
- * of them ends the scan with `compacted`.
+ * A range in slices, for answers too long to be made in one turn of the event loop: call {@link step} until it is done, and
+ * {@link take} the rows in between or at the end. All slices are of one revision, the view's or the one asked for; a compaction that
+ * overtakes it between two of them ends the scan with `compacted`.
  */
 export class RangeScan {
   readonly #view: ReadTxn;
@@ -71,15 +86,27 @@ export class RangeScan {
   /** Field to sort by in memory; undefined when the store's order is the one wanted. */
   readonly #sortTarget: number | undefined;
   readonly #filtered: boolean;
+  /** Most rows of the answer. */
+  readonly #most: number;
   #key: Key;
   #end: Key | undefined;
   /** Rows still to be asked of the store; 0 means all. */
   #limit: number;
-  #kvs: Buffer[] = [];
+  #items: SortItem[] = [];
+  #sort: SlicedSort<SortItem> | undefined;
+  /** All rows in order, when they had to be sorted. */
+  #sorted: readonly SortItem[] | undefined;
+  /** Rows of the answer that nobody has taken, from `#taken` on. */
+  #ready: Buffer[] = [];
+  #taken = 0;
+  /** Rows that passed the filters. */
+  #passed = 0;
   #headerRevision = 0;
   #count = 0;
-  #started = false;
-  #done = false;
+  #isCounted = false;
+  /** Where counting goes on. */
+  #countFrom: Key | undefined;
+  #phase: 'start' | 'rows' | 'count' | 'sort' | 'done' = 'start';
 
   /** Throws KvError invalidSortOption. */
   constructor(view: ReadTxn, request: RangeRequest) {
@@ -91,6 +118,7 @@ export class RangeScan {
     this.#descending = byKey && request.sortOrder === RangeRequestSortOrder.DESCEND;
     this.#sortTarget = byKey ? undefined : request.sortTarget;
     this.#filtered = hasFilter(request);
+    this.#most = limit === 0 ? Number.POSITIVE_INFINITY : limit;
     this.#key = keyOf(request.key);
     this.#end = rangeEndOf(request.rangeEnd);
     if (this.#filtered || limit === 0) this.#limit = 0;
@@ -98,60 +126,139 @@ export class RangeScan {
     else this.#limit = request.sortOrder === RangeRequestSortOrder.NONE ? limit + 1 : 0;
   }
 
+  /** Goes on, by default to the end. True once everything is read and in order. Throws KvError compacted, futureRev. */
+  step(limits: ScanStep = {}): boolean {
+    if (this.#phase === 'start') this.#begin(limits.keysMax !== undefined);
+    if (this.#phase === 'count') this.#countOn(limits.keysMax);
+    else if (this.#phase === 'rows') this.#read(limits);
+    else if (this.#phase === 'sort') this.#sortOn(limits.keysMax);
+    return this.#phase === 'done';
+  }
+
+  /** The next rows of the answer, as far as they are known and nobody has taken them, at most `most`. */
+  take(most: number = Number.POSITIVE_INFINITY): Buffer[] {
+    const from = this.#taken;
+    const end = from + Math.min(most, this.readyCount);
+    const rows = this.#sorted?.slice(from, end).map((item) => item.row) ?? this.#ready.slice(from, end);
+    this.#taken = end;
+    if (this.readyCount === 0 && this.#sorted === undefined) {
+      this.#ready = [];
+      this.#taken = 0;
+    }
+    return this.#request.keysOnly ? rows.map(keyValueWithoutValue) : rows;
+  }
+
+  /** Rows that {@link take} would give. */
+  get readyCount(): number {
+    const all = this.#sorted === undefined ? this.#ready.length : Math.min(this.#sorted.length, this.#most);
+    return all - this.#taken;
+  }
+
+  /** The store's revision; known after the first step. */
+  get revision(): number {
+    return this.#headerRevision;
+  }
+
+  /** Keys in the range, and whether the answer leaves rows out; meaningful once {@link step} returned true. */
+  get summary(): { readonly count: number; readonly more: boolean } {
+    // Rows cut off here, or by the store, which then counted more of them than it was asked for.
+    const total = this.#filtered ? this.#passed : this.#count;
+    return { count: this.#count, more: !this.#request.countOnly && total > this.#most };
+  }
+
+  /** The answer; meaningful once {@link step} returned true and nothing was taken before. Call once. */
+  parts(): RangeOp {
+    return { op: 'range', revision: this.#headerRevision, kvs: this.take(), ...this.summary };
+  }
+
   /**
-   * Reads on until about `sizeBytesMax` bytes of records are read (default: all there is). True once everything is read.
-   * Throws KvError compacted, futureRev.
+   * What the first slice costs must not depend on the length of the range, and the index has counts only of the newest revision:
+   * of an older one the keys are counted in slices first.
    */
-  step(sizeBytesMax?: number): boolean {
-    if (this.#done) return true;
+  #begin(sliced: boolean): void {
+    if (!sliced || this.#request.revision <= 0 || this.#end === undefined) {
+      this.#phase = 'rows';
+      return;
+    }
+    this.#countFrom = this.#key;
+    this.#phase = 'count';
+  }
+
+  #countOn(keysMax: number | undefined): void {
+    const { revision, countOnly } = this.#request;
+    const result = this.#view.range(this.#countFrom!, this.#end, { revision, countOnly: true, keysMax });
+    this.#headerRevision = result.revision;
+    this.#count += result.count;
+    this.#countFrom = result.next;
+    if (result.next === undefined) this.#phase = countOnly ? 'done' : 'rows';
+    this.#isCounted = result.next === undefined;
+  }
+
+  #read({ sizeBytesMax, keysMax }: ScanStep): void {
     const result = this.#view.range(this.#key, this.#end, {
       revision: this.#request.revision,
       limit: this.#limit,
       sizeBytesMax,
+      keysMax: this.#request.countOnly ? undefined : keysMax,
       countOnly: this.#request.countOnly,
-      skipCount: this.#started,
+      skipCount: this.#isCounted,
       descending: this.#descending,
     });
-    if (!this.#started) {
+    if (!this.#isCounted) {
       this.#headerRevision = result.revision;
       this.#count = result.count;
-      this.#started = true;
+      this.#isCounted = true;
     }
-    this.#take(result.rows);
+    this.#keep(result.rows);
     this.#moveOn(result);
-    return this.#done;
   }
 
-  /** The answer; meaningful once {@link step} returned true. Call once. */
-  parts(): RangeOp {
-    const { limit, keysOnly, sortOrder, countOnly } = this.#request;
-    let kvs = this.#kvs;
-    if (this.#sortTarget !== undefined) {
-      kvs = sortedBy(kvs, this.#sortTarget, sortOrder === RangeRequestSortOrder.DESCEND);
+  #keep(rows: readonly Buffer[]): void {
+    const target = this.#sortTarget;
+    for (const row of rows) {
+      if (this.#filtered && !passes(row, this.#request)) continue;
+      this.#passed++;
+      if (target !== undefined) this.#items.push({ row, value: sortValue(row, target) });
+      else if (this.#passed <= this.#most) this.#ready.push(row);
     }
-    // Rows cut off here, or by the store, which then counted more of them than it was asked for.
-    const total = this.#filtered ? kvs.length : this.#count;
-    const more = limit > 0 && !countOnly && total > limit;
-    if (limit > 0 && kvs.length > limit) kvs = kvs.slice(0, limit);
-    if (keysOnly) kvs = kvs.map(keyValueWithoutValue);
-    return { op: 'range', revision: this.#headerRevision, kvs, more, count: this.#count };
-  }
-
-  #take(rows: readonly Buffer[]): void {
-    for (const row of rows) if (!this.#filtered || passes(row, this.#request)) this.#kvs.push(row);
   }
 
   #moveOn({ rows, next }: RangeResult): void {
     const full = this.#limit > 0 && rows.length >= this.#limit;
     if (next === undefined || full) {
-      this.#done = true;
+      this.#allRead();
       return;
     }
     if (this.#limit > 0) this.#limit -= rows.length;
     if (this.#descending) this.#end = `${next}\0`;
     else this.#key = next;
   }
+
+  #allRead(): void {
+    if (this.#sortTarget === undefined) {
+      this.#phase = 'done';
+      return;
+    }
+    const compare = this.#sortTarget === RangeRequestSortTarget.VALUE ? byBytes : byNumber;
+    const isDescending = this.#request.sortOrder === RangeRequestSortOrder.DESCEND;
+    this.#sort = new SlicedSort(this.#items, isDescending ? (a, b) => -compare(a, b) : compare);
+    this.#items = [];
+    this.#phase = 'sort';
+    // Short ones in the same step: nobody should wait a turn for them.
+    this.#sortOn(shortSort);
+  }
+
+  #sortOn(keysMax: number | undefined): void {
+    const sort = this.#sort!;
+    if (!sort.step(keysMax)) return;
+    this.#sorted = sort.sorted;
+    this.#sort = undefined;
+    this.#phase = 'done';
+  }
 }
+
+/** Rows that are sorted in the step that read them. */
+const shortSort = 1_024;
 
 /** Nothing but key, end, revision and limit: what most ranges are. */
 function isPlain(request: RangeRequest): boolean {
@@ -189,21 +296,12 @@ function passes(row: Buffer, request: RangeRequest): boolean {
   return true;
 }
 
-/** A new array in the order of a field other than the key. The field is read once per record, not once per comparison. */
-function sortedBy(rows: readonly Buffer[], target: number, descending: boolean): Buffer[] {
-  const sign = descending ? -1 : 1;
-  if (target === RangeRequestSortTarget.VALUE) {
-    const byValue = rows.map((row) => ({ row, value: readKeyValueValue(row) }));
-    byValue.sort((a, b) => sign * a.value.compare(b.value));
-    return byValue.map((item) => item.row);
-  }
-  const read = numberReader(target);
-  const byNumber = rows.map((row) => ({ row, value: read(row) }));
-  byNumber.sort((a, b) => sign * (a.value - b.value));
-  return byNumber.map((item) => item.row);
+/** What a row is sorted by; read once per row, not once per comparison. */
+function sortValue(row: Buffer, target: number): Buffer | number {
+  if (target === RangeRequestSortTarget.VALUE) return readKeyValueValue(row);
+  if (target === RangeRequestSortTarget.VERSION) return readKeyValueVersion(row);
+  return target === RangeRequestSortTarget.CREATE ? readKeyValueCreateRevision(row) : readKeyValueModRevision(row);
 }
 
-function numberReader(target: number): (row: Buffer) => number {
-  if (target === RangeRequestSortTarget.VERSION) return readKeyValueVersion;
-  return target === RangeRequestSortTarget.CREATE ? readKeyValueCreateRevision : readKeyValueModRevision;
-}
+const byBytes = (a: SortItem, b: SortItem): number => (a.value as Buffer).compare(b.value as Buffer);
+const byNumber = (a: SortItem, b: SortItem): number => (a.value as number) - (b.value as number);

@@ -123,7 +123,7 @@ test('a range read in slices answers as one read at once, whatever is written me
         const sliced = outcomeOf(() => {
           const scan = new RangeScan(view, request);
           let slices = 0;
-          while (!scan.step(sliceBytes)) {
+          while (!scan.step({ sizeBytesMax: sliceBytes })) {
             slices++;
             machine.do({ put: PutRequest.create({ key: Buffer.from(`b${slices}`) }) });
           }

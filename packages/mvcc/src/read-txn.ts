@@ -7,7 +7,7 @@ import { KvError } from '@quorate/proto';
 import { none } from './key-index.ts';
 import type { StoreMetrics } from './metrics.ts';
 import type { RowStore } from './row-store.ts';
-import type { TreeIndex } from './tree-index.ts';
+import type { IndexRange, TreeIndex } from './tree-index.ts';
 import type { RangeOptions, RangeResult, ReadTxn } from './types.ts';
 
 /** The parts of the store that its transactions work on. */
@@ -69,10 +69,12 @@ export function rangeOf(source: RangeSource, key: Key, end: Key | undefined, opt
 
   const { index, revision } = source;
   const range = { from: key, to: end === '\0' ? undefined : end, at };
+  const { keysMax = Number.POSITIVE_INFINITY } = options;
+  if (options.countOnly === true && keysMax < Number.POSITIVE_INFINITY) return counted(source, range, keysMax);
   const count = options.skipCount === true ? 0 : index.count(range);
   if (options.countOnly === true) return { rows: noRows, count, revision, next: undefined };
 
-  const limit = options.limit !== undefined && options.limit > 0 ? options.limit : Number.POSITIVE_INFINITY;
+  const limit = Math.min(options.limit !== undefined && options.limit > 0 ? options.limit : keysMax, keysMax);
   const sizeBytesMax = options.sizeBytesMax ?? Number.POSITIVE_INFINITY;
   const rows: Buffer[] = [];
   let sizeBytes = 0;
@@ -90,6 +92,21 @@ export function rangeOf(source: RangeSource, key: Key, end: Key | undefined, opt
   if (options.descending === true) index.descend(range, visit);
   else index.ascend(range, visit);
   return { rows, count, revision, next };
+}
+
+/** Counts up to `keysMax` keys by walking, for revisions that the index has no counts of. */
+function counted({ index, revision }: RangeSource, range: IndexRange, keysMax: number): RangeResult {
+  let count = 0;
+  let next: Key | undefined;
+  index.ascend(range, (found) => {
+    if (count < keysMax) {
+      count++;
+      return true;
+    }
+    next = found;
+    return false;
+  });
+  return { rows: noRows, count, revision, next };
 }
 
 function single(source: RangeSource, key: Key, at: number, options: RangeOptions): RangeResult {

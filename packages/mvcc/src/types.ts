@@ -19,6 +19,8 @@ export interface RangeOptions {
    * limit.
    */
   readonly sizeBytesMax?: number | undefined;
+  /** Stop after so many keys; with `countOnly` it is the keys that are counted then. Absent means no such limit. */
+  readonly keysMax?: number | undefined;
   /** Only the count; no rows. */
   readonly countOnly?: boolean | undefined;
   /** Leave `count` at 0: for the later slices of a range whose count is already known. */

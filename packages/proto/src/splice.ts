@@ -90,6 +90,39 @@ export function encodeRangeResponse(parts: WithHeader & RangeParts): Buffer {
   return writer.finish();
 }
 
+/**
+ * A RangeResponse in parts, for answers too long to be written in one turn: the head, then any number of pieces with key-values,
+ * then the tail. One after another they are the message.
+ */
+export function encodeRangeHead({ headerPrefix, revision }: WithHeader & Pick<RangeParts, 'revision'>): Buffer {
+  const writer = new Writer(sizeHeader(headerPrefix, revision));
+  writeHeader(writer, headerPrefix, revision);
+  return writer.finish();
+}
+
+/** Key-values of a RangeResponse; see {@link encodeRangeHead}. */
+export function encodeRangePiece(kvs: readonly Buffer[]): Buffer {
+  const writer = new Writer(sizeMessages(kvs));
+  writeMessages(writer, 18, kvs);
+  return writer.finish();
+}
+
+/** The end of a RangeResponse; see {@link encodeRangeHead}. */
+export function encodeRangeTail({ more, count }: Pick<RangeParts, 'more' | 'count'>): Buffer {
+  const writer = new Writer((more ? 2 : 0) + sizeNumber(count));
+  writeFlag(writer, 24, more);
+  writeNumber(writer, 32, count);
+  return writer.finish();
+}
+
+/** The bytes of a RangeStreamResponse around an encoded RangeResponse or a piece of one. */
+export function encodeRangeStreamResponse(rangeResponse: Buffer): Buffer {
+  const writer = new Writer(1 + sizeDelimited(rangeResponse.length));
+  writer.byte(10);
+  writer.bytes(rangeResponse);
+  return writer.finish();
+}
+
 /** The bytes of a PutResponse. */
 export function encodePutResponse(parts: WithHeader & PutParts): Buffer {
   const writer = new Writer(sizePut(parts.headerPrefix, parts));

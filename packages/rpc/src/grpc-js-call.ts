@@ -9,7 +9,16 @@
 import { Metadata as GrpcMetadata, type ServerInterceptingCallInterface } from '@grpc/grpc-js';
 import { Status } from '@quorate/proto';
 import { messageHeaderBytes } from './message-decoder.ts';
-import { okStatus, type RpcStatus, StatusError, toStatus, wellFormed } from './respond.ts';
+import {
+  messageBytesLimit,
+  messageTooLong,
+  okStatus,
+  type RpcStatus,
+  StatusError,
+  toStatus,
+  totalBytes,
+  wellFormed,
+} from './respond.ts';
 import type {
   BidiHandler,
   ClientStream,
@@ -114,6 +123,12 @@ export class GrpcJsCall implements ServerCall, Reply<unknown>, ServerStream<unkn
     if (!this.#mayAnswer()) return;
     this.#write(bytes, ignore);
     this.#finish(okStatus);
+  }
+
+  /** The library wants a message whole. */
+  pieces(pieces: readonly Buffer[]): void {
+    if (totalBytes(pieces) > messageBytesLimit) this.fail(messageTooLong(totalBytes(pieces)));
+    else this.encoded(Buffer.concat(pieces));
   }
 
   fail(error: unknown): void {

@@ -136,6 +136,12 @@ class ObservedReply implements Reply<unknown> {
     this.#reply.encoded(bytes);
   }
 
+  pieces(pieces: readonly Buffer[]): void {
+    this.#stats.sent.add();
+    this.#stats.end(Status.OK, this.#beganMs);
+    this.#reply.pieces(pieces);
+  }
+
   fail(error: unknown): void {
     this.#stats.end(statusCodeOf(error), this.#beganMs);
     this.#reply.fail(error);
@@ -225,6 +231,11 @@ class ObservedStream implements ServerCall, Reply<unknown>, ServerStream<unknown
     this.#around.stats.sent.add();
     this.#close(Status.OK);
     this.#out.encoded(bytes);
+  }
+  pieces(pieces: readonly Buffer[]): void {
+    this.#around.stats.sent.add();
+    this.#close(Status.OK);
+    this.#out.pieces(pieces);
   }
   send(response: unknown): boolean {
     if (this.#over) return false;

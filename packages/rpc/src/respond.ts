@@ -56,3 +56,18 @@ export function tooLargeText(sizeBytes: number, limitBytes: number): string {
 export function wellFormed(text: string): string {
   return text.replace(/\p{Surrogate}/gu, '�');
 }
+
+/** Largest message a gRPC server sends: Go's limit. */
+export const messageBytesLimit: number = 0x7fff_ffff;
+
+/** The refusal to send `sizeBytes` in one message, in Go's words. */
+export function messageTooLong(sizeBytes: number): StatusError {
+  const text = `grpc: trying to send message larger than max (${sizeBytes} vs. ${messageBytesLimit})`;
+  return new StatusError(Status.RESOURCE_EXHAUSTED, text);
+}
+
+export function totalBytes(pieces: readonly Buffer[]): number {
+  let total = 0;
+  for (const piece of pieces) total += piece.length;
+  return total;
+}

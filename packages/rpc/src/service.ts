@@ -38,6 +38,8 @@ export interface Reply<Res> {
   ok(response: Res): void;
   /** An answer that is encoded already. */
   encoded(bytes: Buffer): void;
+  /** The same in pieces that are one message together, for answers too long to be put into one buffer in one turn. */
+  pieces(pieces: readonly Buffer[]): void;
   /**
    * KvError and StatusError keep their status and text; anything else becomes UNKNOWN with its message and is logged. A
    * FatalError is thrown on: it is no answer, it ends the process.

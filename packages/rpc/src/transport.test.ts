@@ -121,6 +121,12 @@ describe.each(transports)('%s', (_name, serving) => {
       expect(await put(on)).toEqual(bytes);
     });
 
+    test.each([0, 100, 40_000])('may answer in pieces of %d bytes that are one message', async (size) => {
+      const pieces = Array.from({ length: 20 }, (_, i) => Buffer.alloc(size, i));
+      const on = await open(putMethods((_request, _call, reply) => reply.pieces(pieces)));
+      expect((await put(on)).equals(Buffer.concat(pieces))).toBe(true);
+    });
+
     test('may answer later', async () => {
       const on = await open(putMethods((_request, _call, reply) => setImmediate(() => reply.ok(PutResponse.create()))));
       expect(PutResponse.decode(await put(on))).toEqual(PutResponse.create());

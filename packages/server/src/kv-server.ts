@@ -20,11 +20,12 @@ import {
   type PutResponse,
   type RangeRequest,
   type RangeResponse,
+  type RangeStreamResponse,
   type TxnRequest,
   type TxnResponse,
 } from '@quorate/proto';
 import { putCost, txnCost } from '@quorate/quota';
-import type { Reply } from '@quorate/rpc';
+import type { Reply, ServerCall, ServerStream } from '@quorate/rpc';
 import type { HeaderSource } from './header.ts';
 import type { Proposals } from './proposals.ts';
 import { RangeServer } from './range-server.ts';
@@ -63,6 +64,19 @@ export class KvServer {
     }
     if (request.serializable) this.#ranges.range(request, reply);
     else this.#linearizable(reply, () => this.#ranges.range(request, reply));
+  }
+
+  /** etcd 3.7's RangeStream. */
+  rangeStream(request: RangeRequest, call: ServerCall, stream: ServerStream<RangeStreamResponse>): void {
+    try {
+      checkRangeRequest(request);
+    } catch (error) {
+      stream.fail(error);
+      return;
+    }
+    const run = (): void => this.#ranges.stream(request, call, stream);
+    if (request.serializable) run();
+    else this.#options.reads.confirm((error) => (error === undefined ? run() : stream.fail(error)));
   }
 
   put(request: PutRequest, reply: Reply<PutResponse>): void {

@@ -118,6 +118,7 @@ export class LocalKv {
 
 function answered<Res>(codec: Codec<Res>, run: (reply: Reply<Res>) => void): Promise<Res> {
   return new Promise((resolve, reject) => {
-    run({ ok: resolve, encoded: (bytes) => resolve(codec.decode(bytes)), fail: reject });
+    const encoded = (bytes: Buffer): void => resolve(codec.decode(bytes));
+    run({ ok: resolve, encoded, pieces: (pieces) => encoded(Buffer.concat(pieces)), fail: reject });
   });
 }

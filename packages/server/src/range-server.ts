@@ -1,11 +1,25 @@
 /**
- * Answers ranges from the live state. A range that fits into a slice is answered on the spot; a longer one is read slice by slice,
- * with other work in between, at the revision it began with.
+ * Answers ranges from the live state. A range that fits into a slice is answered on the spot; a longer one is read, sorted and
+ * encoded slice by slice, with other work in between, at the revision it began with. The same slices are the messages of a
+ * RangeStream, which takes the next one when the client has taken the last.
  */
 import { RangeScan, rangeResponse } from '@quorate/apply';
 import type { Clock } from '@quorate/base';
-import { encodeRangeResponse, KvError, type RangeRequest, type RangeResponse } from '@quorate/proto';
-import type { Reply } from '@quorate/rpc';
+import {
+  encodeRangeHead,
+  encodeRangePiece,
+  encodeRangeResponse,
+  encodeRangeStreamResponse,
+  encodeRangeTail,
+  KvError,
+  type RangeRequest,
+  RangeRequestSortOrder,
+  RangeRequestSortTarget,
+  type RangeResponse,
+  type RangeStreamResponse,
+  Status,
+} from '@quorate/proto';
+import { type Reply, type ServerCall, type ServerStream, StatusError } from '@quorate/rpc';
 import type { HeaderSource } from './header.ts';
 import type { StateMachine } from './state-machine.ts';
 
@@ -15,8 +29,10 @@ export interface RangeServerOptions {
   readonly state: () => StateMachine;
 }
 
-/** Bytes of records read in one turn: a few milliseconds. */
-const sliceBytes = 512 * 1024;
+/** What is read, or sorted, in one turn: a few milliseconds. */
+const slice = { sizeBytesMax: 256 * 1024, keysMax: 1_000 } as const;
+/** Keys in the first message of a stream, as in etcd: whoever wants a few has them soon. */
+const firstStreamed = { ...slice, keysMax: 10 } as const;
 /** A range at the current revision that a compaction overtakes is read anew, at most so often. */
 const attemptsMax = 3;
 
@@ -31,7 +47,7 @@ export class RangeServer {
   range(request: RangeRequest, reply: Reply<RangeResponse>): void {
     try {
       const { headers, state } = this.#options;
-      if (request.rangeEnd.length === 0 || request.countOnly) {
+      if (request.rangeEnd.length === 0 || (request.countOnly && request.revision <= 0)) {
         reply.encoded(rangeResponse(state().store.read(), request, headers.prefix()));
       } else {
         this.#scan(request, reply, 1);
@@ -41,11 +57,29 @@ export class RangeServer {
     }
   }
 
+  /** The same range in messages of bounded size. The last one has the header, `more` and `count`. */
+  stream(request: RangeRequest, call: ServerCall, stream: ServerStream<RangeStreamResponse>): void {
+    try {
+      mustBeStreamable(request);
+      this.#stream(new RangeScan(this.#options.state().store.read(), request), call, stream);
+    } catch (error) {
+      stream.fail(error);
+    }
+  }
+
   #scan(request: RangeRequest, reply: Reply<RangeResponse>, attempt: number): void {
     const scan = new RangeScan(this.#options.state().store.read(), request);
+    const pieces: Buffer[] = [];
     const step = (): void => {
       try {
-        if (scan.step(sliceBytes)) this.#answer(scan, reply);
+        const isRead = scan.step(slice);
+        if (isRead && pieces.length === 0 && scan.readyCount <= slice.keysMax) {
+          const headerPrefix = this.#options.headers.prefix();
+          reply.encoded(encodeRangeResponse({ headerPrefix, ...scan.parts() }));
+          return;
+        }
+        if (scan.readyCount > 0) pieces.push(encodeRangePiece(scan.take(slice.keysMax)));
+        if (isRead && scan.readyCount === 0) reply.pieces([this.#head(scan), ...pieces, encodeRangeTail(scan.summary)]);
         else this.#options.clock.soon(step);
       } catch (error) {
         const overtaken = error instanceof KvError && error.code === 'compacted' && request.revision <= 0;
@@ -64,8 +98,42 @@ export class RangeServer {
     }
   }
 
-  #answer(scan: RangeScan, reply: Reply<RangeResponse>): void {
-    const { revision, kvs, more, count } = scan.parts();
-    reply.encoded(encodeRangeResponse({ headerPrefix: this.#options.headers.prefix(), revision, kvs, more, count }));
+  #stream(scan: RangeScan, call: ServerCall, stream: ServerStream<RangeStreamResponse>): void {
+    const { clock } = this.#options;
+    let isFirst = true;
+    const step = (): void => {
+      if (call.cancelled) return;
+      try {
+        const isRead = scan.step(isFirst ? firstStreamed : slice);
+        if (isRead) {
+          const last = Buffer.concat([this.#head(scan), encodeRangePiece(scan.take()), encodeRangeTail(scan.summary)]);
+          stream.sendEncoded(encodeRangeStreamResponse(last));
+          stream.end();
+          return;
+        }
+        isFirst &&= scan.readyCount === 0;
+        const piece = scan.readyCount === 0 ? undefined : encodeRangePiece(scan.take());
+        if (piece === undefined || stream.sendEncoded(encodeRangeStreamResponse(piece))) clock.soon(step);
+      } catch (error) {
+        stream.fail(error);
+      }
+    };
+    stream.onDrain(() => clock.soon(step));
+    step();
+  }
+
+  #head(scan: RangeScan): Buffer {
+    return encodeRangeHead({ headerPrefix: this.#options.headers.prefix(), revision: scan.revision });
+  }
+}
+
+/** etcd streams only what its index gives in order. */
+function mustBeStreamable(request: RangeRequest): void {
+  const { sortOrder, sortTarget, minModRevision, maxModRevision, minCreateRevision, maxCreateRevision } = request;
+  if (sortOrder !== RangeRequestSortOrder.NONE || sortTarget !== RangeRequestSortTarget.KEY) {
+    throw new StatusError(Status.UNIMPLEMENTED, 'RangeStream does not support custom sort orders');
+  }
+  if (minModRevision !== 0 || maxModRevision !== 0 || minCreateRevision !== 0 || maxCreateRevision !== 0) {
+    throw new StatusError(Status.UNIMPLEMENTED, 'RangeStream does not support revision filters');
   }
 }

@@ -15,6 +15,7 @@ export function memberServices(member: Member): ServiceMethod[] {
   return [
     ...serviceHandlers(services.kv, {
       range: (request, _call, reply) => member.kv.range(request, reply),
+      rangeStream: (request, call, stream) => member.kv.rangeStream(request, call, stream),
       put: (request, _call, reply) => member.kv.put(request, reply),
       deleteRange: (request, _call, reply) => member.kv.deleteRange(request, reply),
       txn: (request, _call, reply) => member.kv.txn(request, reply),

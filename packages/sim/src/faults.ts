@@ -186,5 +186,6 @@ function compact(member: SimMember, behind: number): void {
   if (running?.isServing !== true) return;
   const revision = running.state.store.currentRevision - behind;
   const ignore = (): void => {};
-  running.kv.compact(CompactionRequest.create({ revision }), { ok: ignore, encoded: ignore, fail: ignore });
+  const reply = { ok: ignore, encoded: ignore, pieces: ignore, fail: ignore };
+  running.kv.compact(CompactionRequest.create({ revision }), reply);
 }

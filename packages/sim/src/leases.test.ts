@@ -30,6 +30,7 @@ async function answered<T>(cluster: SimCluster, call: (reply: Reply<unknown>) =>
   call({
     ok: (value) => (answer = { value }),
     encoded: (value) => (answer = { value }),
+    pieces: (value) => (answer = { value: Buffer.concat(value) }),
     fail: (value) => (answer = { value }),
   });
   await cluster.runUntil('an answer', () => answer !== undefined, 20_000);

@@ -101,9 +101,11 @@ export class Client {
       this.#rest();
     };
     const patience = scheduler.after(patienceMs, () => end({ at: 'unknown' }));
+    const encoded = (bytes: Buffer): void => end({ at: 'ok', answer: decodeAnswer(call, bytes) });
     send(member, call, {
       ok: () => end({ at: 'unknown' }),
-      encoded: (bytes) => end({ at: 'ok', answer: decodeAnswer(call, bytes) }),
+      encoded,
+      pieces: (pieces) => encoded(Buffer.concat(pieces)),
       fail: (error) => end(outcomeOf(error)),
     });
   }

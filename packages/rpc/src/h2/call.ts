@@ -3,7 +3,15 @@
  * not used again for later calls: a handler that answers late or twice must hit its own call, never somebody else's.
  */
 import { Status } from '@quorate/proto';
-import { okStatus, type RpcStatus, StatusError, toStatus } from '../respond.ts';
+import {
+  messageBytesLimit,
+  messageTooLong,
+  okStatus,
+  type RpcStatus,
+  StatusError,
+  toStatus,
+  totalBytes,
+} from '../respond.ts';
 import type {
   BidiHandler,
   ClientStream,
@@ -140,6 +148,20 @@ export class Call
       this.host.sender.message(this, bytes);
       this.finish(okStatus);
     }
+    this.host.flushLater();
+  }
+
+  pieces(pieces: readonly Buffer[]): void {
+    const sizeBytes = totalBytes(pieces);
+    if (sizeBytes > messageBytesLimit) {
+      this.fail(messageTooLong(sizeBytes));
+      return;
+    }
+    if (!this.mayAnswer()) return;
+    this.host.options.bytesSent?.add(sizeBytes);
+    this.flushHeaders();
+    this.host.sender.messageInPieces(this, pieces, sizeBytes);
+    this.finish(okStatus);
     this.host.flushLater();
   }
 

@@ -109,14 +109,19 @@ export class Sender {
       this.sent(stream, bytes);
       return;
     }
+    this.messageInPieces(stream, [message], message.length);
+  }
+
+  /** The same of a message that lies in pieces, `sizeBytes` in all; they are referred to until they are sent. */
+  messageInPieces(stream: Stream, pieces: readonly Buffer[], sizeBytes: number): void {
     const prefix = Buffer.allocUnsafe(messagePrefixBytes);
-    writePrefix(prefix, 0, message.length);
+    writePrefix(prefix, 0, sizeBytes);
     if (stream.queuedBytes === 0) this.queuedStreams++;
     stream.queue ??= [];
     stream.queue.push(prefix);
-    if (message.length > 0) stream.queue.push(message);
-    stream.queuedBytes += bytes;
-    this.queuedBytes += bytes;
+    for (const piece of pieces) if (piece.length > 0) stream.queue.push(piece);
+    stream.queuedBytes += messagePrefixBytes + sizeBytes;
+    this.queuedBytes += messagePrefixBytes + sizeBytes;
     if (!stream.inLine) this.sendQueued(stream);
   }
 

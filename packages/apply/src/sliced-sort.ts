@@ -1,0 +1,90 @@
+/**
+ * A stable merge sort that can be interrupted: each step does about as much as it is told to and says whether it is done. Answers of a
+ * million rows are sorted by it without holding up heartbeats.
+ */
+
+/** Elements sorted in one go to begin with; below this the engine's own sort is quickest. */
+const runLength = 1_024;
+
+export class SlicedSort<T> {
+  readonly #compare: (a: T, b: T) => number;
+  #from: T[];
+  #to: T[];
+  /** Length of the runs that are in order; 0 until the first ones are made. */
+  #width = 0;
+  /** Where making runs, or merging pairs of them, has got to. */
+  #at = 0;
+  /** Positions in the two runs that are being merged. */
+  #left = 0;
+  #right = 0;
+
+  /** `items` is taken over and changed. `compare` as for Array.prototype.sort; equal items keep their order. */
+  constructor(items: T[], compare: (a: T, b: T) => number) {
+    this.#compare = compare;
+    this.#from = items;
+    this.#to = items.length > runLength ? new Array<T>(items.length) : [];
+  }
+
+  /** Moves about `count` items. True once everything is in order. */
+  step(count: number = Number.POSITIVE_INFINITY): boolean {
+    let left = count;
+    while (left > 0 && !this.#isDone) left -= this.#width === 0 ? this.#makeRun() : this.#merge(left);
+    return this.#isDone;
+  }
+
+  /** The items in order; meaningful once {@link step} returned true. */
+  get sorted(): readonly T[] {
+    return this.#from;
+  }
+
+  get #isDone(): boolean {
+    return this.#width >= this.#from.length;
+  }
+
+  #makeRun(): number {
+    const end = Math.min(this.#at + runLength, this.#from.length);
+    const run = this.#from.slice(this.#at, end).sort(this.#compare);
+    for (let i = 0; i < run.length; i++) this.#from[this.#at + i] = run[i]!;
+    this.#at = end;
+    if (end === this.#from.length) this.#beginRound(runLength);
+    return run.length;
+  }
+
+  /** Merges on, at most `count` items. */
+  #merge(count: number): number {
+    const from = this.#from;
+    const to = this.#to;
+    const middle = Math.min(this.#middle, from.length);
+    const end = Math.min(this.#middle + this.#width, from.length);
+    let moved = 0;
+    while (moved < count && this.#at < end) {
+      const takesLeft =
+        this.#left < middle && (this.#right >= end || this.#compare(from[this.#left]!, from[this.#right]!) <= 0);
+      to[this.#at++] = takesLeft ? from[this.#left++]! : from[this.#right++]!;
+      moved++;
+    }
+    if (this.#at === from.length) {
+      this.#from = to;
+      this.#to = from;
+      this.#beginRound(this.#width * 2);
+    } else if (this.#at === end) {
+      this.#beginPair();
+    }
+    return moved;
+  }
+
+  #beginRound(width: number): void {
+    this.#width = width;
+    this.#at = 0;
+    this.#beginPair();
+  }
+
+  #beginPair(): void {
+    this.#left = this.#at;
+    this.#right = this.#at + this.#width;
+    this.#middle = this.#right;
+  }
+
+  /** Where the second of the two runs begins. */
+  #middle = 0;
+}
