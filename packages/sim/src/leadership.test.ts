@@ -20,7 +20,7 @@ function termOf({ running }: SimMember): number {
 
 function put(member: SimMember, key: string, done: () => void): void {
   const request = PutRequest.create({ key: Buffer.from(key), value: Buffer.from(key) });
-  member.running!.kv.put(request, { ok: done, encoded: done, fail: () => {} });
+  member.running!.kv.put(request, { ok: done, encoded: done, pieces: done, fail: () => {} });
 }
 
 function isolate({ members, network }: SimCluster, lone: SimMember): void {
