@@ -296,6 +296,23 @@ describe('progress', () => {
   });
 });
 
+test('B37: progress never passes what a watcher still had to see when compaction ended it', () => {
+  for (let i = 0; i < 5; i++) fixture.put('a');
+  fixture.store.compact(4);
+  const told: string[] = [];
+  const sink: WatchSink = {
+    events: () => true,
+    compacted: (_, revision) => told.push(`compacted ${revision}`),
+    progress: (revision) => told.push(`progress ${revision}`),
+  };
+  const stream = hub.open(sink);
+  stream.watch({ id: 1n, key: 'a', startRevision: 2 });
+  stream.watch({ id: 2n, key: 'b', startRevision: 0 });
+  stream.requestProgress();
+  fixture.clock.drain();
+  expect(told).toEqual(['compacted 4', 'progress 6']);
+});
+
 test('an error while history is read ends the process', () => {
   fixture.put('a');
   record().watch({ key: 'a', startRevision: 1 });

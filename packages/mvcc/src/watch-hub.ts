@@ -252,8 +252,9 @@ export class WatchHub {
   #cancelCompacted(compactRevision: number): void {
     for (const watcher of this.#behind) {
       if (watcher.next >= compactRevision) continue;
-      watcher.stream.remove(watcher);
+      // Told first: without the watcher its stream may be current, and progress must not be answered before.
       watcher.stream.sink.compacted(watcher, compactRevision);
+      watcher.stream.remove(watcher);
     }
   }
 

@@ -186,9 +186,10 @@ class WatchSession implements WatchSink {
     const { revision } = this.#watches;
     const watcher = this.#watches.find(id);
     if (watcher === undefined) return;
-    this.#watches.remove(watcher);
     this.#manners.delete(watcher);
+    // Before any answer to a request for progress that only this watch held up.
     this.#send({ watchId: id, revision, canceled: true });
+    this.#watches.remove(watcher);
   }
 
   /** Tells idle watches that asked for it how far they are. */
