@@ -495,6 +495,22 @@ export const leaseCases: readonly CtlCase[] = [
   }),
 ];
 
+const namesItself: Difference = {
+  from: ['3.4', '3.5'],
+  because: 'each names itself, and 3.4 without quotes',
+  kvctl: { code: 3, stderr: /^Error: prefix "p\/" has keys\. Delete with 'kvctl del --prefix p\/' first\n$/ },
+};
+
+/** Those that end before they write, given the keys of {@link putCases}; without them they would write for a minute. */
+export const checkCases: readonly CtlCase[] = [
+  ...['perf', 'datascale'].flatMap((name) => [
+    line(`check ${name} --load q`),
+    { args: ['check', name, '--load', ''] },
+    refused(`check ${name} --no-such-flag`),
+    line(`check ${name} --prefix p/ --load small`, { kvctlDiffers: namesItself }),
+  ]),
+];
+
 export const refusalCases: readonly CtlCase[] = [
   refused('get --no-such-flag k'),
   refused('get --no-such-flag=x k'),

@@ -12,6 +12,7 @@ import {
   alarmCases,
   type CtlCase,
   type CtlResult,
+  checkCases,
   clusterCases,
   ctlCases,
   leaseCases,
@@ -222,7 +223,7 @@ function compareAll(installation: EtcdInstallation, cases: readonly CtlCase[], f
 
 for (const installation of installations) {
   describe(`like etcdctl ${installation.version}`, () => {
-    compareAll(installation, ctlCases, []);
+    compareAll(installation, [...ctlCases, ...checkCases], []);
   });
   describe(`like etcdctl ${installation.version} with leases`, () => {
     compareAll(installation, leaseCases, []);

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { alarmCommand } from './commands/alarm.ts';
 import { checkCommand } from './commands/check.ts';
 import { compactionCommand } from './commands/compaction.ts';
+import { completionCommand } from './commands/completion.ts';
 import { electCommand } from './commands/elect.ts';
 import { endpointCommand } from './commands/endpoint.ts';
 import { delCommand, getCommand, putCommand } from './commands/kv.ts';
@@ -61,6 +62,7 @@ function buildProgram(terminal: Terminal): Command {
     checkCommand(terminal),
     makeMirrorCommand(terminal),
     moveLeaderCommand(terminal),
+    completionCommand(terminal),
     versionCommand(terminal),
   ];
   for (const command of commands) inherit(program.addCommand(command), command);
