@@ -16,7 +16,7 @@ interface Example {
 
 /** The blocks of code, named by their headings. */
 const examples: readonly Example[] = page.split(/^## /m).flatMap((section) =>
-  [...section.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map((block, i) => ({
+  [...section.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map((block, i) => ({
     name: `${section.split('\n')[0]!}${i === 0 ? '' : ` (${i + 1})`}`,
     code: block[1]!,
   })),

@@ -12,7 +12,7 @@ const oracle = installedEtcds().at(-1);
 const clients: Client[] = [];
 
 function connect(endpoints: readonly string[]): Client {
-  const client = new Client({ endpoints, timeoutMs: 10_000 });
+  const client = new Client({ endpoints, timeoutMs: 30_000 });
   clients.push(client);
   return client;
 }
@@ -57,18 +57,18 @@ describe('three members, the leader killed meanwhile', () => {
     let holders = 0;
     let turns = 0;
     const take = async (client: Client): Promise<void> => {
-      const session = await Session.open(client, { ttl: 10, timeoutMs: 20_000 });
+      const session = await Session.open(client, { ttl: 20, timeoutMs: 40_000 });
       const mutex = new Mutex(session, 'lock');
       for (let i = 0; i < 40; i += 1) {
-        await mutex.lock({ timeoutMs: 20_000 });
+        await mutex.lock({ timeoutMs: 40_000 });
         holders += 1;
         expect(holders).toBe(1);
         await client.kv.get('lock/', { prefix: true, countOnly: true });
         turns += 1;
         holders -= 1;
-        await mutex.unlock({ timeoutMs: 20_000 });
+        await mutex.unlock({ timeoutMs: 40_000 });
       }
-      await session.close({ timeoutMs: 20_000 });
+      await session.close({ timeoutMs: 40_000 });
     };
     const takers = Array.from({ length: 3 }, () => connect(cluster.endpoints));
     await whileLeaderDies(
@@ -106,7 +106,9 @@ describe('three members, the leader killed meanwhile', () => {
 
   test('an election goes on when the leader says nothing more, and is seen by others', async () => {
     const [first, second, third] = [1, 2, 3].map(() => connect(cluster.endpoints)) as [Client, Client, Client];
-    const sessions = await Promise.all([first, second, third].map((client) => Session.open(client, { ttl: 3 })));
+    const sessions = await Promise.all(
+      [first, second, third].map((client) => Session.open(client, { ttl: client === first ? 3 : 20 })),
+    );
     const [a, b, c] = sessions.map((session) => new Election(session, 'post')) as [Election, Election, Election];
     const seen: string[] = [];
     const abort = new AbortController();

@@ -178,9 +178,11 @@ describe('connecting', () => {
     cleanups.push(() => silent.close());
     const { port } = silent.address() as { port: number };
     const channel = open(`127.0.0.1:${port}`);
-    const connecting = channel.connect(60_000, undefined);
+    const dialled = new Promise((resolve) => silent.once('connection', resolve));
+    const connecting = [1, 2].map(() => channel.connect(60_000, undefined));
+    await dialled;
     channel.close();
-    await connecting;
+    await Promise.all(connecting);
     expect(channel.isConnected).toBe(false);
   });
 

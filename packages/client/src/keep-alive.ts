@@ -7,6 +7,7 @@ import type { LeaseKeepAliveResponse } from '@quorate/proto';
 import { LeaseLostError } from './errors.ts';
 import { Mailbox } from './mailbox.ts';
 
+/** How to keep a lease alive. */
 export interface KeepAliveOptions {
   /**
    * Until when the lease lives for sure, in milliseconds of the client's clock: when its grant was sent plus its TTL. Not known by
@@ -23,7 +24,10 @@ export interface KeepAliveOptions {
  */
 export interface KeepAlive extends AsyncIterable<LeaseKeepAliveResponse> {
   readonly id: bigint;
-  /** True when the lease lives for sure, now. */
+  /**
+   * True when the lease lives for sure, now. Asks the clock of the wall too: the other one stands still while a machine sleeps, its
+   * leases do not. A wall clock put forward makes this false until the next renewal.
+   */
   readonly isAlive: boolean;
   /** Until when, in milliseconds of the client's clock; undefined before anything is known. */
   readonly validUntilMs: number | undefined;
@@ -56,6 +60,8 @@ export class LeaseRenewal {
   readonly holders: Set<Holder> = new Set();
   readonly #host: RenewalHost;
   validUntilMs: number | undefined;
+  /** The same moment on the clock of the wall. */
+  #validUntilWallMs = 0;
   /** A third of the TTL, or as much as is known of it. */
   #pauseMs = answerMaxMs;
   /** When the renewal under way was sent; undefined when none is. */
@@ -67,6 +73,12 @@ export class LeaseRenewal {
     this.id = id;
     this.clock = clock;
     this.#host = host;
+  }
+
+  /** True when it lives for sure, by both clocks. */
+  get isAlive(): boolean {
+    const { clock, validUntilMs } = this;
+    return validUntilMs !== undefined && clock.nowMs() < validUntilMs && clock.wallMs() < this.#validUntilWallMs;
   }
 
   /** True when it was renewed and will be again. */
@@ -123,6 +135,7 @@ export class LeaseRenewal {
 
   #lives(untilMs: number): void {
     this.validUntilMs = Math.max(untilMs, this.validUntilMs ?? untilMs);
+    this.#validUntilWallMs = this.clock.wallMs() + this.validUntilMs - this.clock.nowMs();
     this.#end?.cancel();
     this.#end = undefined;
     const leftMs = this.validUntilMs - this.clock.nowMs();
@@ -173,9 +186,8 @@ export class Holder implements KeepAlive {
   }
 
   get isAlive(): boolean {
-    const { validUntilMs, clock } = this.#renewal;
-    // Asked of the clock: a process that was stopped finds out here before its timers run.
-    return !this.#lost.signal.aborted && validUntilMs !== undefined && clock.nowMs() < validUntilMs;
+    // Asked of the clocks: a process that was stopped finds out here before its timers run.
+    return !this.#lost.signal.aborted && this.#renewal.isAlive;
   }
 
   get validUntilMs(): number | undefined {

@@ -217,6 +217,18 @@ describe('keeping alive', () => {
     expect(alive.isAlive).toBe(false);
   });
 
+  test('does not call a lease alive on a machine that slept beyond its TTL, before it was renewed', async () => {
+    const { clock, members, client } = setup();
+    members.ttls.set(7n, 6);
+    const alive = client.lease.keepAlive(7n);
+    await clock.run(1_000);
+    const before = clock.wallMs.bind(clock);
+    clock.wallMs = () => before() + 3_600_000;
+    expect([alive.isAlive, alive.lost.aborted]).toEqual([false, false]);
+    await clock.run(1_000);
+    expect(alive.isAlive).toBe(true);
+  });
+
   test('knows from the grant on until when the lease lives', async () => {
     const { clock, network, client } = setup();
     for (const endpoint of client.endpoints) network.behaviour.set(endpoint, 'refused');

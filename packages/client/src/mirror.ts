@@ -5,6 +5,7 @@ import type { CallOptions } from './call.ts';
 import type { Space } from './space.ts';
 import type { Watcher, WatchOptions } from './watch.ts';
 
+/** What to mirror. */
 export interface MirrorOptions {
   /** Only keys that begin so; default all. */
   readonly prefix?: Bytes;

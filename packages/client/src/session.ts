@@ -4,6 +4,7 @@ import type { KeepAlive } from './keep-alive.ts';
 import type { Limits } from './limits.ts';
 import type { Space } from './space.ts';
 
+/** How to open a session; the limits are for opening it. */
 export interface SessionOptions extends Limits {
   /** Seconds after the death of this process until others may take what it holds; default 60. */
   readonly ttl?: number;

@@ -19,6 +19,7 @@ import { compare, op } from './txn.ts';
  */
 export type Isolation = 'serializableSnapshot' | 'serializable' | 'repeatableReads' | 'readCommitted';
 
+/** How to run a function atomically; the limits are for all its runs. */
 export interface AtomicOptions extends Limits {
   /** Default `serializableSnapshot`. */
   readonly isolation?: Isolation;
