@@ -7,6 +7,7 @@ import { formatId, invariant, type MemberId } from '@quorate/base';
 import { WatchHub } from '@quorate/mvcc';
 import { ConfState, type Entry, type InternalRaftRequest, KvError, type Message } from '@quorate/proto';
 import type { MemoryStorage, RawNode } from '@quorate/raft';
+import { hashBackend } from './backend-hash.ts';
 import type { Booted } from './bootstrap.ts';
 import { confChangeOf } from './conf-change.ts';
 import { type MemberConfig, requestTimeoutMs } from './config.ts';
@@ -135,6 +136,12 @@ export class MemberCore {
 
   get isLearner(): boolean {
     return this.#rawNode.learner;
+  }
+
+  /** A checksum over everything that is stored here. */
+  hash(): Promise<number> {
+    const { clock, checksum } = this.runtime;
+    return hashBackend(this.state.backend, checksum, () => new Promise((resolve) => clock.soon(resolve)));
   }
 
   isVoter(id: MemberId): boolean {

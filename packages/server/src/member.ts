@@ -153,6 +153,11 @@ export class Member {
     return this.#core.appliedIndex;
   }
 
+  /** A checksum over everything that is stored here (Maintenance.Hash). */
+  hash(): Promise<number> {
+    return this.#core.hash();
+  }
+
   get isLearner(): boolean {
     return this.#core.isLearner;
   }

@@ -1,6 +1,7 @@
 /** The services of a member as a table of methods, for any transport. What a member cannot do yet answers UNIMPLEMENTED. */
 import {
   HashKVResponse,
+  HashResponse,
   HealthCheckResponse,
   HealthCheckResponseServingStatus,
   KvError,
@@ -40,6 +41,7 @@ export function memberServices(member: Member): ServiceMethod[] {
       status: (_request, _call, reply) => answer(reply, () => Promise.resolve(member.maintenance.status())),
       alarm: (request, _call, reply) => member.maintenance.alarm(request, reply),
       moveLeader: (request, _call, reply) => answer(reply, () => member.maintenance.moveLeader(request)),
+      hash: (_request, _call, reply) => answer(reply, () => hash(member)),
       hashKV: (request, _call, reply) => answer(reply, () => hashKv(member, request.revision)),
     }),
     ...serviceHandlers(services.lock, {
@@ -55,6 +57,11 @@ export function memberServices(member: Member): ServiceMethod[] {
     }),
     ...healthMethods(),
   ];
+}
+
+async function hash(member: Member): Promise<HashResponse> {
+  const header = member.headers.header(member.state.store.currentRevision);
+  return HashResponse.create({ header, hash: await member.hash() });
 }
 
 async function hashKv(member: Member, revision: number): Promise<HashKVResponse> {
