@@ -8,6 +8,8 @@ import { ChangingCluster } from '../support/changing-cluster.ts';
 import { freePorts, type KvdProcess, waitFor } from '../support/kvd-process.ts';
 
 const { memberAdd, memberPromote, memberRemove } = services.cluster.methods;
+/** Within two seconds of its own time, on a machine with other things to do. */
+const soonMs = 10_000;
 const calm = ['--strict-reconfig-check=false'];
 
 const open: ChangingCluster[] = [];
@@ -123,7 +125,7 @@ describe('a removed member', () => {
     const startMs = performance.now();
     await cluster.remove(name);
     await cluster.with(await cluster.leader(), (client) => client.put('after', 'removal', 3_000));
-    expect(performance.now() - startMs).toBeLessThan(5_000);
+    expect(performance.now() - startMs).toBeLessThan(soonMs);
     expect(await leader.exited()).toBe(1);
     expect(leader.log()).toContain('the member has been permanently removed from the cluster');
     expect(leader.log()).toContain('the data-dir used by this member must be removed');
@@ -131,7 +133,7 @@ describe('a removed member', () => {
     const again = await endOf(leader);
     expect(again).toMatchObject({ code: 1 });
     expect(again.log).toContain('permanently removed');
-    expect(again.tookMs).toBeLessThan(5_000);
+    expect(again.tookMs).toBeLessThan(soonMs);
     expect(await termOf(cluster)).toBe(term);
   });
 
@@ -194,7 +196,7 @@ describe('a wiped data directory', () => {
       expect(end).toMatchObject({ code: 1 });
       expect(end.log).toMatch(/has already been bootstrapped.*kvctl member remove/);
       expect(filesIn(directory)).toEqual([]);
-      expect(end.tookMs).toBeLessThan(5_000);
+      expect(end.tookMs).toBeLessThan(soonMs);
     }
     await cluster.with(await cluster.leader(), (client) => client.put('goes', 'on'));
     expect(await termOf(cluster)).toBe(term);
@@ -284,9 +286,22 @@ describe('a start with the wrong flags', () => {
       const end = await endOf(newcomer, flags);
       expect(end.log).toMatch(words);
       expect(end).toMatchObject({ code: 1 });
-      expect(end.tookMs).toBeLessThan(5_000);
+      expect(end.tookMs).toBeLessThan(soonMs);
       expect(filesIn(newcomer.options.directory)).toEqual([]);
     }
+    // The directory of one cluster with the flags of another.
+    const misplaced = stranger.member('m1');
+    await misplaced.kill('SIGKILL');
+    const moved = await endOf(misplaced, [
+      '--initial-cluster',
+      `${own.replace('m9=', 'm1=')},${members.replace('m1=', 'm7=')}`,
+    ]);
+    expect(moved.log).toMatch(
+      /the data directory is of member [0-9a-f]+ of cluster .* give this member its own --data-dir/,
+    );
+    expect(moved).toMatchObject({ code: 1 });
+    misplaced.start();
+    await misplaced.healthy();
     // Another token means another cluster, and other ids.
     const [m1] = [...cluster.members.values()];
     await m1!.kill('SIGKILL');

@@ -25,7 +25,7 @@ import { Wal, type WalOptions, type WalRecovery } from '@quorate/wal';
 import type { InitialMember, MemberConfig } from './config.ts';
 import { forceNewCluster } from './force-new-cluster.ts';
 import { computeClusterId, computeMemberId } from './identity.ts';
-import { checkOthersBeforeFounding, findCluster, mustHaveOwn } from './join.ts';
+import { checkOthersBeforeFounding, checkOthersBeforeRestart, findCluster, mustHaveOwn } from './join.ts';
 import type { PeerIdentity } from './peer-transport.ts';
 import type { Runtime } from './runtime.ts';
 import { Snapshotter, storeName } from './snapshotter.ts';
@@ -164,6 +164,10 @@ async function restartMember(config: MemberConfig, runtime: Runtime, walOptions:
   const { wal, recovery } = await Wal.open(walOptions, { committedAtLeast: stored });
   const { metadata, snapshot } = recovery;
   const clusterId: ClusterId = metadata.clusterId;
+  // Flags that fit the data need no second opinion.
+  if (computeClusterId([...foundingIds(config).values()]) !== clusterId) {
+    await checkOthersBeforeRestart(config, runtime, metadata);
+  }
   const logStart = { index: snapshot?.index ?? 0, term: snapshot?.term ?? 0 };
   await settleReceivedSnapshot(runtime, clusterId, logStart.index, stored);
   const backend = await runtime.backends.open(storeName);

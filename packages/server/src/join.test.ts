@@ -2,7 +2,7 @@ import { silentLogger } from '@quorate/base';
 import { PeerMember } from '@quorate/proto';
 import { describe, expect, test } from 'vitest';
 import { type MemberConfig, memberDefaults } from './config.ts';
-import { checkOthersBeforeFounding, findCluster } from './join.ts';
+import { checkOthersBeforeFounding, checkOthersBeforeRestart, findCluster } from './join.ts';
 import type { RemoteInfo } from './peer-transport.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -91,4 +91,16 @@ describe('a member that founds its cluster', () => {
     await expect(found({ 'http://a:1': known })).rejects.toThrow('already been bootstrapped');
     await expect(found({ 'http://a:1': info({ members: all.slice(0, 2) }) })).rejects.toThrow('permanently removed');
   });
+});
+
+test('a member with data is refused when its flags name another cluster, and nobody of its own', async () => {
+  const own = { clusterId: 7n, memberId: 3n };
+  const restart = (answers: Record<string, RemoteInfo>): Promise<void> =>
+    checkOthersBeforeRestart(config, world(answers).runtime, own);
+  await restart({});
+  await restart({ 'http://a:1': info() });
+  await restart({ 'http://a:1': info({ clusterId: 8n }), 'http://b:1': info() });
+  await expect(restart({ 'http://a:1': info({ clusterId: 8n }) })).rejects.toThrow(
+    /the data directory is of member 3 of cluster 7, http:\/\/a:1 is of cluster 8; give this member its own --data-dir/,
+  );
 });

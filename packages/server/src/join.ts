@@ -62,6 +62,22 @@ export async function checkOthersBeforeFounding(config: MemberConfig, runtime: R
   }
 }
 
+/**
+ * Whether a member with data may go on with these flags: not when they name members of another cluster, and nobody of its own, as
+ * when the flags of one member are given with the directory of another. Flags may be older than the cluster, so only answers count.
+ * Rejects with StartError.
+ */
+export async function checkOthersBeforeRestart(config: MemberConfig, runtime: Runtime, own: Identity): Promise<void> {
+  const answers = await askOthers(config, runtime);
+  const stranger = answers.find(({ info }) => info.clusterId !== own.clusterId);
+  if (stranger === undefined || answers.some(({ info }) => info.clusterId === own.clusterId)) return;
+  throw new StartError(
+    `cluster ID mismatch: the data directory is of member ${formatId(own.memberId)} of cluster ${formatId(own.clusterId)}, ` +
+      `${stranger.url} is of cluster ${formatId(stranger.info.clusterId)}; give this member its own --data-dir, or the ` +
+      '--initial-cluster of its cluster',
+  );
+}
+
 /** The entry of this member in `--initial-cluster`. Throws StartError. */
 export function mustHaveOwn(config: MemberConfig): InitialMember {
   const own = config.initialCluster.find((member) => member.name === config.name);

@@ -114,6 +114,15 @@ test('the next URL of a member is tried when nobody listens at the first; anothe
   expect(a.transport.connectedSinceMs(2n)).toBeUndefined();
 });
 
+test('a member that moved while we were away is reached where it says that it is', async () => {
+  const [away, moved] = [await started(1n), await started(2n)];
+  away.transport.setPeers([{ id: 2n, urls: [await freeUrl()] }]);
+  moved.transport.setPeers([{ id: 1n, urls: [away.url] }]);
+  await soon(() => expect(away.transport.connectedSinceMs(2n)).toBeDefined());
+  away.send(2n, 3);
+  await soon(() => expect(moved.received).toEqual(['3 from 1']));
+});
+
 test('B68: streams of a member end when it is removed, and it is told', async () => {
   const [a, b] = [await started(1n), await started(2n)];
   a.transport.setPeers([{ id: 2n, urls: [b.url] }]);

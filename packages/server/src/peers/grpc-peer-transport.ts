@@ -4,7 +4,8 @@
  *
  * Whom it is connected to follows the list of members. A member that speaks to us and is not on our list, because we have not
  * applied yet that it was added, is answered all the same, at the address that its hello names: a new member has no list at all,
- * and one that was away for long may have one that nobody is on any more.
+ * and one that was away for long may have one that nobody is on any more. A member that is on the list is looked for at both: it
+ * may have moved while we were away, or not know yet that it is listed elsewhere.
  */
 import type { Clock, Logger, MemberId, Meter } from '@quorate/base';
 import { formatId } from '@quorate/base';
@@ -39,8 +40,10 @@ export class GrpcPeerTransport implements PeerTransport {
   readonly #options: GrpcPeerTransportOptions;
   readonly #server: PeerServer;
   readonly #links = new Map<MemberId, PeerLink>();
-  /** On the list of members. */
-  #listed: ReadonlySet<MemberId> = new Set();
+  /** URLs of the members on the list. */
+  #listed: ReadonlyMap<MemberId, readonly string[]> = new Map();
+  /** What members said last of where they are reached. */
+  readonly #announced = new Map<MemberId, readonly string[]>();
   #isListening = false;
   #identity: PeerIdentity | undefined;
   #handler: PeerHandler | undefined;
@@ -70,13 +73,13 @@ export class GrpcPeerTransport implements PeerTransport {
   }
 
   setPeers(peers: readonly PeerAddress[]): void {
-    this.#listed = new Set(peers.map((peer) => peer.id));
+    this.#listed = new Map(peers.map((peer) => [peer.id, peer.urls]));
     for (const [id, link] of this.#links) {
       if (this.#listed.has(id) || this.#handler?.refusalOf({ from: id, incarnation: link.incarnation }) === undefined)
         continue;
       this.#disconnect(id);
     }
-    for (const peer of peers) this.#connect(peer);
+    for (const { id } of peers) this.#connect(id);
     this.#server.endRefused();
   }
 
@@ -128,38 +131,40 @@ export class GrpcPeerTransport implements PeerTransport {
     else link.send(batch);
   }
 
-  /** A member that is not on the list, or moved and we do not know yet. */
+  /** A member opened its stream to us, and we may not know yet where it is. */
   #heardFrom({ from, peerUrls }: Hello): void {
-    if (this.#listed.has(from) || peerUrls.length === 0) return;
+    if (peerUrls.length === 0 || this.connectedSinceMs(from) !== undefined) return;
     const strangers = [...this.#links.keys()].filter((id) => !this.#listed.has(id) && id !== from);
-    if (strangers.length < strangersMax) this.#connect({ id: from, urls: peerUrls });
+    if (!this.#listed.has(from) && strangers.length >= strangersMax) return;
+    this.#announced.set(from, peerUrls);
+    this.#connect(from);
   }
 
-  #connect(peer: PeerAddress): void {
-    const old = this.#links.get(peer.id);
-    if (old?.urls.join() === peer.urls.join()) return;
-    if (peer.urls.length === 0) return;
-    this.#disconnect(peer.id);
+  #connect(id: MemberId): void {
+    const urls = [...new Set([...(this.#listed.get(id) ?? []), ...(this.#announced.get(id) ?? [])])];
+    if (urls.length === 0 || this.#links.get(id)?.urls.join() === urls.join()) return;
+    this.#links.get(id)?.stop();
     const { clock, logger, meter } = this.#options;
     const link = new PeerLink({
-      peer: peer.id,
-      urls: peer.urls,
-      hello: () => this.#hello(peer.id),
+      peer: id,
+      urls,
+      hello: () => this.#hello(id),
       clock,
       logger,
       meter,
-      unreachable: () => this.#handler?.unreachable(peer.id),
-      gone: () => this.#handler?.gone(peer.id),
+      unreachable: () => this.#handler?.unreachable(id),
+      gone: () => this.#handler?.gone(id),
       refusalOf: (speaker) => this.#handler?.refusalOf(speaker),
-      refused: (refusal) => this.#handler?.refusedBy(peer.id, refusal),
+      refused: (refusal) => this.#handler?.refusedBy(id, refusal),
     });
-    this.#links.set(peer.id, link);
+    this.#links.set(id, link);
     link.start();
   }
 
   #disconnect(id: MemberId): void {
     this.#links.get(id)?.stop();
     this.#links.delete(id);
+    this.#announced.delete(id);
   }
 
   #hello(to: MemberId): Hello {
