@@ -20,6 +20,7 @@ export interface StateDigest {
   readonly rows: readonly string[];
   readonly members: readonly string[];
   readonly alarms: readonly string[];
+  readonly leases: readonly string[];
 }
 
 /** Time stands still: nothing in the background happens during a replay. */
@@ -95,5 +96,6 @@ async function digest(state: StateMachine): Promise<StateDigest> {
       .rows.map((row) => row.toString('hex')),
     members: hex(buckets.members),
     alarms: hex(buckets.alarm),
+    leases: hex(buckets.lease),
   };
 }

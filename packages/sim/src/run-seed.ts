@@ -3,8 +3,11 @@
  * a failure says the line that repeats it.
  */
 import { SeededRandom } from '@quorate/base';
+import { memberDefaults } from '@quorate/server';
 import { endFaults, keepAlive, type PlannedFault, planFaults, strike } from './faults.ts';
+import { LeaseClient } from './lease-client.ts';
 import { SimCluster, type SimConfig } from './sim-cluster.ts';
+import { WatchClient } from './watch-client.ts';
 import { Client } from './workload.ts';
 
 export interface SeedOptions {
@@ -24,6 +27,8 @@ export interface SeedReport {
   readonly crashCount: number;
   readonly operationCount: number;
   readonly okCount: number;
+  readonly leaseCount: number;
+  readonly watchEventCount: number;
   readonly virtualMs: number;
   /** Equal for two runs of one seed. */
   readonly digest: string;
@@ -58,6 +63,8 @@ export class SeedFailure extends Error {
 const disturbedMs = 40_000;
 const leaderLimitMs = 30_000;
 const convergeLimitMs = 120_000;
+/** The longest time to live of the workload's leases, two election time-outs, two seconds. */
+const leaseLimitMs = 5_000 + 2 * memberDefaults.electionMs + 2_000;
 
 export async function runSeed(options: SeedOptions): Promise<SeedReport> {
   const random = new SeededRandom(options.seed ^ 0x5eed);
@@ -66,17 +73,21 @@ export async function runSeed(options: SeedOptions): Promise<SeedReport> {
   const count = options.faultCount ?? 30 + random.below(16);
   const all = planFaults(random, { size, count, durationMs: disturbedMs });
   const plan = all.filter((_, i) => options.without?.has(i) !== true);
+  let lived: Lived;
   try {
-    await live(cluster, plan, random);
+    lived = await live(cluster, plan, random);
   } catch (error) {
     throw new SeedFailure(options, String(error), plan, cluster, error);
   }
   const complaints = cluster.checkAll();
   if (complaints.length > 0) throw new SeedFailure(options, complaints.slice(0, 10).join('\n'), plan, cluster);
-  return report(options.seed, cluster, plan.length);
+  return { ...report(options.seed, cluster, plan.length), ...lived };
 }
 
-async function live(cluster: SimCluster, plan: readonly PlannedFault[], random: SeededRandom): Promise<void> {
+/** What clients beside the writers had to do. */
+type Lived = Pick<SeedReport, 'leaseCount' | 'watchEventCount'>;
+
+async function live(cluster: SimCluster, plan: readonly PlannedFault[], random: SeededRandom): Promise<Lived> {
   const { scheduler, history, members } = cluster;
   cluster.start();
   const keyCount = 3 + random.below(10);
@@ -84,7 +95,10 @@ async function live(cluster: SimCluster, plan: readonly PlannedFault[], random: 
     const options = { scheduler, random: cluster.random, history, members, keyCount, pauseMs: 20 + random.below(80) };
     return new Client(`c${i}`, options);
   });
-  for (const client of clients) client.start();
+  const common = { scheduler, random: cluster.random, members, truth: cluster.truth };
+  const watchers = Array.from({ length: 2 }, (_, i) => new WatchClient({ ...common, name: `watcher ${i}` }));
+  const leases = new LeaseClient(common);
+  for (const client of [...clients, ...watchers, leases]) client.start();
   for (const { atMs, fault } of plan) scheduler.after(atMs, () => strike(cluster, fault));
   const stopKeeper = keepAlive(cluster);
   await cluster.run(disturbedMs);
@@ -95,8 +109,16 @@ async function live(cluster: SimCluster, plan: readonly PlannedFault[], random: 
   const before = history.okCount;
   await cluster.runUntil('clients served after the faults', () => history.okCount > before + 5, leaderLimitMs);
   for (const client of clients) client.stop();
+  for (const client of [...watchers, leases]) client.calm();
   await cluster.run(10_000);
   await cluster.runUntil('all members equal', () => cluster.converged(), convergeLimitMs);
+  const wrong = cluster.checkLeases();
+  leases.stop();
+  await cluster.runUntil('all leases gone', () => cluster.hasNoLeases && cluster.converged(), leaseLimitMs);
+  await cluster.runUntil('watchers at the end', () => watchers.every((watcher) => watcher.isCurrent), convergeLimitMs);
+  wrong.push(...leases.check());
+  if (wrong.length > 0) throw new Error(wrong.slice(0, 10).join('\n'));
+  return { leaseCount: leases.count, watchEventCount: watchers.reduce((sum, { eventCount }) => sum + eventCount, 0) };
 }
 
 function drawSize(dice: number): number {
@@ -116,7 +138,7 @@ function drawConfig(random: SeededRandom): SimConfig {
   };
 }
 
-function report(seed: number, cluster: SimCluster, faultCount: number): SeedReport {
+function report(seed: number, cluster: SimCluster, faultCount: number): Omit<SeedReport, keyof Lived> {
   const hits = new Map<string, number>();
   let crashCount = 0;
   for (const member of cluster.members) {

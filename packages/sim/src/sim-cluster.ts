@@ -1,4 +1,5 @@
 /** A cluster of production members on virtual time, network and disks, with everything that watches it. */
+import { buckets } from '@quorate/backend';
 import { formatId, type MemberId, type Random, SeededRandom } from '@quorate/base';
 import { KeyValue } from '@quorate/proto';
 import { foundingIds, type InitialMember, type Member, type MemberConfig, memberDefaults } from '@quorate/server';
@@ -118,6 +119,19 @@ export class SimCluster {
     });
   }
 
+  /** Complaints about leases, once {@link converged}: all members hold the same ones, with the keys that say so. */
+  checkLeases(): string[] {
+    const rows = this.members.map((member) => leaseRows(member.running!));
+    const different = this.members.filter((_, i) => rows[i] !== rows[0]).map(({ name }) => name);
+    const complaints = different.map((name) => `${name} holds other leases than ${this.members[0]!.name}`);
+    return [...complaints, ...this.members.flatMap(({ name, running }) => attachmentProblems(name, running!))];
+  }
+
+  /** Whether no member has a lease. */
+  get hasNoLeases(): boolean {
+    return this.members.every(({ running }) => running?.isServing === true && running.state.leases.size === 0);
+  }
+
   describe(): string {
     return this.members
       .map((member) => {
@@ -137,4 +151,20 @@ function allKeys(member: Member): [string, string][] {
       const { key, value } = KeyValue.decode(row);
       return [key.toString('latin1'), value.toString('latin1')];
     });
+}
+
+function leaseRows({ state }: Member): string {
+  const rows = state.backend.range(buckets.lease, { from: '' });
+  return rows.map(({ key, value }) => `${key}=${value.toString('latin1')}`).join('\n');
+}
+
+/** Keys hang on the leases their newest versions name. */
+function attachmentProblems(name: string, { state }: Member): string[] {
+  const records = state.store
+    .read()
+    .range('\0', '\0')
+    .rows.map((row) => KeyValue.decode(row));
+  return records
+    .filter(({ key, lease }) => state.leases.leaseOf(key.toString('latin1')) !== lease)
+    .map(({ key, lease }) => `on ${name}, ${key} does not hang on lease ${lease}`);
 }

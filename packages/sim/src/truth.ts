@@ -27,7 +27,13 @@ export class Truth {
   readonly #steps = new Map<number, Step>();
   readonly #versions = new Map<Key, Version[]>();
   readonly #byValue = new Map<string, number>();
+  readonly #listeners: ((changes: readonly Change[]) => void)[] = [];
   #last = firstRevision;
+
+  /** Calls `fn` with the changes of each revision when the first member has applied it. */
+  onRecorded(fn: (changes: readonly Change[]) => void): void {
+    this.#listeners.push(fn);
+  }
 
   /** Highest revision any member applied. */
   get lastRevision(): number {
@@ -47,6 +53,7 @@ export class Truth {
     this.#last = revision;
     this.#steps.set(revision, { changes: [...changes], appliedMs: nowMs });
     for (const change of changes) this.#recordChange(revision, change);
+    for (const listener of this.#listeners) listener(changes);
   }
 
   /** When `revision` was first applied anywhere; undefined when it never was. */
@@ -67,6 +74,12 @@ export class Truth {
       return version.value === undefined ? undefined : { value: version.value, modRevision: version.modRevision };
     }
     return undefined;
+  }
+
+  /** Revision that deleted the key; undefined while it is there, and when it never was. */
+  deletedAt(key: Key): number | undefined {
+    const last = this.#versions.get(key)?.at(-1);
+    return last !== undefined && last.value === undefined ? last.revision : undefined;
   }
 
   /** Revision that wrote this value (values of a simulation are unique); undefined when none did. */
