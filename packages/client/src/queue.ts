@@ -36,7 +36,8 @@ export class Queue {
   constructor(session: Session, name: Bytes) {
     this.#session = session;
     this.#prefix = Buffer.concat([toBuffer(name), Buffer.from('/')]);
-    this.key = Buffer.concat([this.#prefix, Buffer.from(session.lease.toString(16))]);
+    // As Go prints an int64 in hex, because all clients of a line make their keys alike: ids may be negative.
+    this.key = Buffer.concat([this.#prefix, Buffer.from(BigInt.asIntN(64, session.lease).toString(16))]);
   }
 
   get prefix(): Buffer {

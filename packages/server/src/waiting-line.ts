@@ -59,7 +59,7 @@ export async function enterLine(
 ): Promise<Entrance> {
   const { name, lease, value } = contender;
   const prefix = linePrefix(name);
-  const key = Buffer.concat([prefix, Buffer.from(lease.toString(16), 'latin1')]);
+  const key = Buffer.concat([prefix, Buffer.from(placeOf(lease), 'latin1')]);
   const first = RequestOp.create({ requestRange: firstOf(prefix) });
   const put = RequestOp.create({ requestPut: PutRequest.create({ key, value, lease }) });
   const get = RequestOp.create({ requestRange: RangeRequest.create({ key }) });
@@ -68,6 +68,11 @@ export async function enterLine(
   const holder = answer.responses[1]?.responseRange?.kvs[0];
   const revision = former?.createRevision ?? answer.header?.revision ?? 0;
   return { place: { key, lease, revision }, header: answer.header, holder, former };
+}
+
+/** As Go prints an int64 in hex: clients of the same line make the same key of one lease, and ids may be negative. */
+function placeOf(lease: LeaseId): string {
+  return BigInt.asIntN(64, lease).toString(16);
 }
 
 /** Waits until nobody stands before `revision`. Rejects when `call` ends or the member stops. */
