@@ -94,7 +94,18 @@ export interface MalformedOp {
   readonly bytes: Text;
 }
 
+/** Calls of the Lock and Election services that need not wait for anybody. */
+export type RecipeOp =
+  | { readonly kind: 'lock'; readonly lease: LeaseRef }
+  | { readonly kind: 'unlock' }
+  | { readonly kind: 'campaign'; readonly lease: LeaseRef; readonly value: Text }
+  | { readonly kind: 'leader' }
+  /** `by`: the leader of the last campaign, the same with another revision, or none at all. */
+  | { readonly kind: 'proclaim'; readonly by: 'last' | 'stale' | 'none'; readonly value: Text }
+  | { readonly kind: 'resign'; readonly by: 'last' | 'stale' | 'none' };
+
 export type Operation =
+  | RecipeOp
   | RangeOp
   | PutOp
   | DeleteOp

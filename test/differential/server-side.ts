@@ -34,6 +34,7 @@ import {
   unknownLease,
   unknownMember,
 } from './operations.ts';
+import { Recipes } from './recipes.ts';
 import {
   bigTxnRequest,
   bytesOf,
@@ -56,6 +57,9 @@ const maintenance = services.maintenance.methods;
 /** A unary method. */
 type Method<Req, Res> = MethodInfo<Req, Res, false, false>;
 type Answering<Res> = Pick<MethodInfo<unknown, Res, false, false>, 'path' | 'response'>;
+
+/** Makes a unary call. */
+export type Call = <Req, Res>(method: Method<Req, Res>, request: Req) => Promise<Told<Res>>;
 
 /** An answer as it came, and as text. */
 interface Told<Res> {
@@ -83,6 +87,7 @@ export class ServerSide implements Meaning {
   readonly #wire: Wire;
   readonly #journal: Journal;
   readonly #watches: Watches;
+  readonly #recipes: Recipes;
   readonly #rulings: Rulings;
   #names: Names;
   #start = 0;
@@ -101,6 +106,7 @@ export class ServerSide implements Meaning {
     this.#wire = new Wire(endpoint);
     this.#journal = new Journal(this.#wire);
     this.#watches = new Watches(endpoint, this.#journal);
+    this.#recipes = new Recipes((method, request) => this.#call(method, request), this);
   }
 
   static async open(name: string, endpoint: string, rulings: Rulings): Promise<ServerSide> {
@@ -125,6 +131,7 @@ export class ServerSide implements Meaning {
   /** No keys, leases, watches or alarms. */
   async clear(): Promise<void> {
     this.#watches.reset();
+    this.#recipes.reset();
     this.#keepAlive?.close();
     this.#keepAlive = undefined;
     await this.#disarm();
@@ -160,8 +167,7 @@ export class ServerSide implements Meaning {
     const answers: string[] = [];
     for (const operation of operations) {
       if (operation === undefined) continue;
-      const ruled = this.name === 'etcd' ? this.#rulings.answer(operation) : undefined;
-      answers.push(ruled ?? (await this.#play(operation)));
+      answers.push(this.#ruled(operation) ?? (await this.#play(operation)));
       if (patient) await this.#watches.settle(this.#current);
     }
     await this.#watches.settle(this.#current);
@@ -190,6 +196,12 @@ export class ServerSide implements Meaning {
     if (ref.of === 'named') return namedLeases[ref.index]!;
     const picked = ref.of === 'picked' ? this.#picked[ref.index % this.#picked.length] : undefined;
     return picked ?? unknownLease;
+  }
+
+  /** The answer where this server is not asked. */
+  #ruled(operation: Operation): string | undefined {
+    if (this.#rulings.skips(operation)) return 'not asked';
+    return this.name === 'etcd' ? this.#rulings.answer(operation) : undefined;
   }
 
   #leaseName(id: bigint): string {
@@ -224,6 +236,13 @@ export class ServerSide implements Meaning {
       case 'time to live':
       case 'leases':
         return this.#playLease(op);
+      case 'lock':
+      case 'unlock':
+      case 'campaign':
+      case 'leader':
+      case 'proclaim':
+      case 'resign':
+        return this.#recipes.play(op);
       case 'watch':
       case 'unwatch':
       case 'progress':
@@ -293,6 +312,7 @@ export class ServerSide implements Meaning {
 
   async #playWatch(op: Extract<Operation, { kind: 'watch' | 'unwatch' | 'progress' }>): Promise<string> {
     if (op.kind === 'watch') {
+      if (!this.#rulings.keepsDeletions && this.revision(op.start) === this.#compacted) return 'not asked';
       const revisions = { current: this.#current, compacted: this.#compacted };
       return this.#watches.create(op.stream, watchRequest(op, this), revisions, this.#names);
     }
@@ -333,6 +353,7 @@ export class ServerSide implements Meaning {
   /** Not of a revision at which there was a compaction: etcd has kept the sum from before it, and kvd has not. */
   async #hash(revision: number): Promise<string> {
     if (this.#compactions.has(revision)) return 'not asked';
+    if (!this.#rulings.keepsDeletions && this.#compacted > this.#start) return 'not asked';
     return this.#text(maintenance.hashKV, HashKVRequest.create({ revision }));
   }
 

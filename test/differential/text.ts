@@ -29,6 +29,7 @@ const masks: Readonly<Record<string, Mask>> = {
   'LeaseKeepAliveResponse.ID': lease,
   'LeaseTimeToLiveResponse.ID': lease,
   'LeaseStatus.ID': lease,
+  'LeaderKey.lease': lease,
   'AlarmMember.memberID': member,
   'Member.ID': member,
   'Member.name': given,
