@@ -56,7 +56,7 @@ describe('docs/client.md', () => {
 
 function run(program: string): Promise<{ stdout: string; stderr: string; status: number | null }> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, ['--input-type=module', '-e', program], { cwd: root, timeout: 20_000 });
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], { cwd: root, timeout: 40_000 });
     let [stdout, stderr] = ['', ''];
     child.stdout.on('data', (chunk: Buffer) => {
       stdout += String(chunk);

@@ -129,6 +129,19 @@ describe('a lock', () => {
     expect((await client.kv.txn(guarded)).succeeded).toBe(false);
   });
 
+  test('given back between looking and watching is not waited for', async () => {
+    const { cluster, clock, sessions, mutexes } = await setup(2);
+    await mutexes[0]!.lock();
+    const { serveStream } = cluster.network;
+    cluster.network.serveStream = (stream) => {
+      if (stream.path.includes('Watch')) cluster.endLease(sessions[0]!.lease);
+      serveStream(stream);
+    };
+    const next = watched(mutexes[1]!.lock());
+    await clock.run(1);
+    expect(next.state).toBe('held');
+  });
+
   test('looks again when the revision it watches from is compacted away', async () => {
     const { cluster, clock, mutexes } = await setup(2);
     await mutexes[0]!.lock();
