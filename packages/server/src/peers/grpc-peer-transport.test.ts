@@ -144,6 +144,9 @@ test('B67: a member on another data directory is told nothing of raft’s, and w
   a.send(2n, 1);
   // It hears of the cluster by that very stream, speaks up, and is refused.
   await soon(() => expect(wiped.refusedBy).toContain('otherIncarnation by 1'));
+  const snapshot = Message.create({ type: MessageType.MSG_SNAP, from: 1n, to: 2n, term: 1 });
+  const nothing = async function* (): AsyncGenerator<Buffer> {};
+  await expect(a.transport.sendSnapshot(snapshot, nothing())).rejects.toThrow('not connected to 2');
   expect(wiped.received).toEqual([]);
   expect(a.transport.connectedSinceMs(2n)).toBeUndefined();
 });

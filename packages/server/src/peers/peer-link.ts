@@ -136,7 +136,9 @@ export class PeerLink {
     return this.#ask({ path: peerPaths.promote, request, decode: PromoteAnswer.decode, timeoutMs });
   }
 
+  /** Only to a peer that is who we think it is; rejects otherwise, and when the receiver does not take it. */
   async sendSnapshot(message: Message, chunks: SnapshotChunks): Promise<void> {
+    if (this.connectedSinceMs === undefined) throw new Error(`not connected to ${formatId(this.#options.peer)}`);
     let fail!: (error: unknown) => void;
     const receipt = new Promise<SnapshotReceipt>((resolve, reject) => {
       fail = reject;
