@@ -30,12 +30,10 @@ import {
   RangeRequestSortTarget,
   readKeyValueCreateRevision,
   readKeyValueModRevision,
-  readKeyValueValue,
-  readKeyValueVersion,
 } from '@quorate/proto';
 import { hasKnownSort } from './check.ts';
 import { keyOf, rangeEndOf } from './keys.ts';
-import { SlicedSort } from './sliced-sort.ts';
+import { RowSorter } from './row-sorter.ts';
 
 /** The parts of an answer to a range. */
 export type RangeOp = Extract<OpParts, { readonly op: 'range' }>;
@@ -68,12 +66,6 @@ export interface ScanStep {
   readonly keysMax?: number;
 }
 
-/** A row that is to be sorted, with what it is sorted by. */
-interface SortItem {
-  readonly row: Buffer;
-  readonly value: Buffer | number;
-}
-
 /**
  * A range in slices, for answers too long to be made in one turn of the event loop: call {@link step} until it is done, and
  * {@link take} the rows in between or at the end. All slices are of one revision, the view's or the one asked for; a compaction that
@@ -83,8 +75,8 @@ export class RangeScan {
   readonly #view: ReadTxn;
   readonly #request: RangeRequest;
   readonly #descending: boolean;
-  /** Field to sort by in memory; undefined when the store's order is the one wanted. */
-  readonly #sortTarget: number | undefined;
+  /** Sorts in memory; undefined when the store's order is the one wanted. */
+  readonly #sorter: RowSorter | undefined;
   readonly #filtered: boolean;
   /** Most rows of the answer. */
   readonly #most: number;
@@ -92,11 +84,7 @@ export class RangeScan {
   #end: Key | undefined;
   /** Rows still to be asked of the store; 0 means all. */
   #limit: number;
-  #items: SortItem[] = [];
-  #sort: SlicedSort<SortItem> | undefined;
-  /** All rows in order, when they had to be sorted. */
-  #sorted: readonly SortItem[] | undefined;
-  /** Rows of the answer that nobody has taken, from `#taken` on. */
+  /** Rows of the answer, in its order, that nobody has taken, from `#taken` on; without use when rows are sorted. */
   #ready: Buffer[] = [];
   #taken = 0;
   /** Rows that passed the filters. */
@@ -112,11 +100,12 @@ export class RangeScan {
   constructor(view: ReadTxn, request: RangeRequest) {
     if (!hasKnownSort(request)) throw new KvError('invalidSortOption');
     const byKey = request.sortTarget === RangeRequestSortTarget.KEY;
+    const isDescending = request.sortOrder === RangeRequestSortOrder.DESCEND;
     const limit = Math.max(request.limit, 0);
     this.#view = view;
     this.#request = request;
-    this.#descending = byKey && request.sortOrder === RangeRequestSortOrder.DESCEND;
-    this.#sortTarget = byKey ? undefined : request.sortTarget;
+    this.#descending = byKey && isDescending;
+    this.#sorter = byKey ? undefined : new RowSorter(request.sortTarget, isDescending);
     this.#filtered = hasFilter(request);
     this.#most = limit === 0 ? Number.POSITIVE_INFINITY : limit;
     this.#key = keyOf(request.key);
@@ -139,9 +128,9 @@ export class RangeScan {
   take(most: number = Number.POSITIVE_INFINITY): Buffer[] {
     const from = this.#taken;
     const end = from + Math.min(most, this.readyCount);
-    const rows = this.#sorted?.slice(from, end).map((item) => item.row) ?? this.#ready.slice(from, end);
+    const rows = this.#sorter?.slice(from, end) ?? this.#ready.slice(from, end);
     this.#taken = end;
-    if (this.readyCount === 0 && this.#sorted === undefined) {
+    if (this.readyCount === 0 && this.#sorter === undefined) {
       this.#ready = [];
       this.#taken = 0;
     }
@@ -150,8 +139,8 @@ export class RangeScan {
 
   /** Rows that {@link take} would give. */
   get readyCount(): number {
-    const all = this.#sorted === undefined ? this.#ready.length : Math.min(this.#sorted.length, this.#most);
-    return all - this.#taken;
+    if (this.#sorter === undefined) return this.#ready.length - this.#taken;
+    return this.#phase === 'done' ? Math.min(this.#sorter.length, this.#most) - this.#taken : 0;
   }
 
   /** The store's revision; known after the first step. */
@@ -214,11 +203,10 @@ export class RangeScan {
   }
 
   #keep(rows: readonly Buffer[]): void {
-    const target = this.#sortTarget;
     for (const row of rows) {
       if (this.#filtered && !passes(row, this.#request)) continue;
       this.#passed++;
-      if (target !== undefined) this.#items.push({ row, value: sortValue(row, target) });
+      if (this.#sorter !== undefined) this.#sorter.add(row);
       else if (this.#passed <= this.#most) this.#ready.push(row);
     }
   }
@@ -235,25 +223,13 @@ export class RangeScan {
   }
 
   #allRead(): void {
-    if (this.#sortTarget === undefined) {
-      this.#phase = 'done';
-      return;
-    }
-    const compare = this.#sortTarget === RangeRequestSortTarget.VALUE ? byBytes : byNumber;
-    const isDescending = this.#request.sortOrder === RangeRequestSortOrder.DESCEND;
-    this.#sort = new SlicedSort(this.#items, isDescending ? (a, b) => -compare(a, b) : compare);
-    this.#items = [];
-    this.#phase = 'sort';
+    this.#phase = this.#sorter === undefined ? 'done' : 'sort';
     // Short ones in the same step: nobody should wait a turn for them.
-    this.#sortOn(shortSort);
+    if (this.#sorter !== undefined && this.#sorter.length <= shortSort) this.#sortOn(undefined);
   }
 
   #sortOn(keysMax: number | undefined): void {
-    const sort = this.#sort!;
-    if (!sort.step(keysMax)) return;
-    this.#sorted = sort.sorted;
-    this.#sort = undefined;
-    this.#phase = 'done';
+    if (this.#sorter!.step(keysMax)) this.#phase = 'done';
   }
 }
 
@@ -295,13 +271,3 @@ function passes(row: Buffer, request: RangeRequest): boolean {
   }
   return true;
 }
-
-/** What a row is sorted by; read once per row, not once per comparison. */
-function sortValue(row: Buffer, target: number): Buffer | number {
-  if (target === RangeRequestSortTarget.VALUE) return readKeyValueValue(row);
-  if (target === RangeRequestSortTarget.VERSION) return readKeyValueVersion(row);
-  return target === RangeRequestSortTarget.CREATE ? readKeyValueCreateRevision(row) : readKeyValueModRevision(row);
-}
-
-const byBytes = (a: SortItem, b: SortItem): number => (a.value as Buffer).compare(b.value as Buffer);
-const byNumber = (a: SortItem, b: SortItem): number => (a.value as number) - (b.value as number);

@@ -1,39 +1,40 @@
 /**
- * A stable merge sort that can be interrupted: each step does about as much as it is told to and says whether it is done. Answers of a
- * million rows are sorted by it without holding up heartbeats.
+ * A merge sort that can be interrupted: each step does about as much as it is told to and says whether it is done. Answers of a
+ * million rows are sorted by it without holding up heartbeats. It sorts numbers of things, not the things.
  */
 
-/** Elements sorted in one go to begin with; below this the engine's own sort is quickest. */
+/** Numbers sorted in one go to begin with; below this the engine's own sort is quickest. */
 const runLength = 1_024;
 
-export class SlicedSort<T> {
-  readonly #compare: (a: T, b: T) => number;
-  #from: T[];
-  #to: T[];
+export class SlicedSort {
+  readonly #compare: (a: number, b: number) => number;
+  #from: Uint32Array;
+  #to: Uint32Array;
   /** Length of the runs that are in order; 0 until the first ones are made. */
   #width = 0;
   /** Where making runs, or merging pairs of them, has got to. */
   #at = 0;
-  /** Positions in the two runs that are being merged. */
+  /** Positions in the two runs that are being merged, and where the second begins. */
   #left = 0;
   #right = 0;
+  #middle = 0;
 
-  /** `items` is taken over and changed. `compare` as for Array.prototype.sort; equal items keep their order. */
-  constructor(items: T[], compare: (a: T, b: T) => number) {
+  /** Sorts the numbers from 0 to `length` - 1. `compare` as for Array.prototype.sort; it must not call two numbers equal. */
+  constructor(length: number, compare: (a: number, b: number) => number) {
     this.#compare = compare;
-    this.#from = items;
-    this.#to = items.length > runLength ? new Array<T>(items.length) : [];
+    this.#from = Uint32Array.from({ length }, (_, i) => i);
+    this.#to = new Uint32Array(length > runLength ? length : 0);
   }
 
-  /** Moves about `count` items. True once everything is in order. */
+  /** Moves about `count` numbers. True once everything is in order. */
   step(count: number = Number.POSITIVE_INFINITY): boolean {
     let left = count;
     while (left > 0 && !this.#isDone) left -= this.#width === 0 ? this.#makeRun() : this.#merge(left);
     return this.#isDone;
   }
 
-  /** The items in order; meaningful once {@link step} returned true. */
-  get sorted(): readonly T[] {
+  /** The numbers in order; meaningful once {@link step} returned true. */
+  get order(): Uint32Array {
     return this.#from;
   }
 
@@ -43,14 +44,14 @@ export class SlicedSort<T> {
 
   #makeRun(): number {
     const end = Math.min(this.#at + runLength, this.#from.length);
-    const run = this.#from.slice(this.#at, end).sort(this.#compare);
-    for (let i = 0; i < run.length; i++) this.#from[this.#at + i] = run[i]!;
+    const made = end - this.#at;
+    this.#from.subarray(this.#at, end).sort(this.#compare);
     this.#at = end;
     if (end === this.#from.length) this.#beginRound(runLength);
-    return run.length;
+    return made;
   }
 
-  /** Merges on, at most `count` items. */
+  /** Merges on, at most `count` numbers. */
   #merge(count: number): number {
     const from = this.#from;
     const to = this.#to;
@@ -84,7 +85,4 @@ export class SlicedSort<T> {
     this.#right = this.#at + this.#width;
     this.#middle = this.#right;
   }
-
-  /** Where the second of the two runs begins. */
-  #middle = 0;
 }
