@@ -70,6 +70,22 @@ describe('while members are killed one after the other', () => {
     expect([...running.stdout.matchAll(/^ran "(.*)"$/gm)].map(([, value]) => value)).toEqual(values);
   });
 
+  test('watch waits for a majority and goes on where it was', async () => {
+    const [survivor, ...others] = cluster.members;
+    const revision = (await client.kv.put('m/0', 'before')).header!.revision;
+    const words = ['--endpoints', survivor!.endpoint, 'watch', 'm/', '--prefix', '--rev', String(revision)];
+    const session = new CommandSession([process.execPath, kvctlProgram, ...words]);
+    sessions.push(session);
+    await session.says(/before\n/);
+    for (const member of others) await member.kill('SIGKILL');
+    await session.warns(/no endpoint sees a leader/, 60_000);
+    for (const member of others) member.start();
+    await cluster.healthy();
+    await client.kv.put('m/1', 'after');
+    await session.says(/after\n/);
+    expect(session.stdout).toBe('PUT\nm/0\nbefore\nPUT\nm/1\nafter\n');
+  });
+
   test('lock is held through all of it, and the next one in line gets it', async () => {
     const holder = start('lock', 'l', '--ttl', '20');
     const [held] = await holder.says(/^l\/.*\n/);

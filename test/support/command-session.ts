@@ -55,12 +55,13 @@ export class CommandSession {
   }
 
   /** Resolves when standard output matches. */
-  async says(pattern: RegExp, limitMs = 20_000): Promise<RegExpMatchArray> {
-    try {
-      return await waitFor(`output like ${pattern}`, limitMs, async () => this.#stdout.match(pattern) ?? undefined);
-    } catch (error) {
-      throw new Error(`${String(error)}\nstdout: ${this.#stdout}\nstderr: ${this.#stderr}`);
-    }
+  says(pattern: RegExp, limitMs?: number): Promise<RegExpMatchArray> {
+    return this.#until(pattern, () => this.#stdout, limitMs);
+  }
+
+  /** Resolves when standard error matches. */
+  warns(pattern: RegExp, limitMs?: number): Promise<RegExpMatchArray> {
+    return this.#until(pattern, () => this.#stderr, limitMs);
   }
 
   /** Resolves when it has ended; kills it and rejects when that takes too long. */
@@ -75,5 +76,13 @@ export class CommandSession {
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL');
     await this.#closed;
+  }
+
+  async #until(pattern: RegExp, output: () => string, limitMs = 30_000): Promise<RegExpMatchArray> {
+    try {
+      return await waitFor(`output like ${pattern}`, limitMs, async () => output().match(pattern) ?? undefined);
+    } catch (error) {
+      throw new Error(`${String(error)}\nstdout: ${this.#stdout}\nstderr: ${this.#stderr}`);
+    }
   }
 }

@@ -140,6 +140,27 @@ test('goes on at the next revision when a member is lost', async () => {
   expect([code, stdout]).toEqual([5, 'PUT\na\nold\na\nv\xff\nDELETE\na"\n\n']);
 });
 
+test.each([
+  ['watch a --rev 3', [3, 9, 9]],
+  // From now on was once, and is behind revision 9: the times without a leader belong to it.
+  ['watch a', [0, 10, 10]],
+])('%s goes on where it was when no member saw a leader for a while', async (line, expected) => {
+  const starts: number[] = [];
+  const { stdout, stderr, code } = await run(line, ({ createRequest }, answering) => {
+    if (createRequest === undefined) return;
+    starts.push(createRequest.startRevision);
+    if (answering.stream !== 2) answering.send({ header, watchId: 0n, created: true });
+    if (answering.stream === 1 && createRequest.startRevision > 0) {
+      answering.send({ header: { ...header, revision: 8 }, watchId: 0n, events: [put] });
+    }
+    if (answering.stream < 3) answering.fail(Status.UNAVAILABLE, 'etcdserver: no leader');
+    else answering.send({ header, watchId: 0n, canceled: true, compactRevision: 5 });
+  });
+  expect(starts).toEqual(expected);
+  expect([code, stdout]).toEqual([5, expected[0] === 0 ? '' : 'PUT\na\nold\na\nv\xff\n']);
+  expect(stderr).toBe(`Warning: no endpoint sees a leader; the watch goes on when one does\n${ended}`);
+});
+
 describe('what is watched', () => {
   test.each([
     ['watch a', { key: 'a', rangeEnd: '' }],

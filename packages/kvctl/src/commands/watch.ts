@@ -1,6 +1,6 @@
 /** `watch`: events as they happen, and a command run for each of them. With --interactive several watches, typed on standard input. */
-import { CompactedError, errorText, type Watcher } from '@quorate/client';
-import { type Event, ResponseHeader, WatchResponse } from '@quorate/proto';
+import { CompactedError, errorText, type Watcher, type WatchUpdate } from '@quorate/client';
+import { type Event, KvError, ResponseHeader, WatchResponse } from '@quorate/proto';
 import { Command } from 'commander';
 import { childFailure } from '../child.ts';
 import { toCommander } from '../dialect.ts';
@@ -49,41 +49,104 @@ Examples:
       const words = watchWords(args, variables);
       const target = watchTarget(words.range, flags);
       await withSession({ terminal, command }, async (session) => {
-        await follow(session, startWatch(session, target, flags), words.command);
+        await new Follower(session, { target, flags, command: words.command }).run();
         throw new ExitError(Exit.interrupted, 'watch is canceled by the server');
       });
     },
   });
 }
 
-function startWatch({ client }: Session, { key, range }: WatchTarget, flags: WatchFlags): Watcher {
-  return client.watch(key, {
-    ...range,
-    startRevision: Math.max(flags.rev, 0),
-    prevKv: flags.prevKv,
-    progressNotify: flags.progressNotify,
-    requireLeader: true,
-  });
+/** How long a watch waits for a leader before it asks again. */
+const leaderPauseMs = 500;
+
+/** One watch and what is done with its events. */
+interface Watched {
+  readonly target: WatchTarget;
+  readonly flags: WatchFlags;
+  /** Run for every event; empty for none. */
+  readonly command: readonly ByteString[];
 }
 
-/** Shows what a watch gives until a member ends it, and says why it did. Throws ExitError when a command fails. */
-async function follow(session: Session, watcher: Watcher, command: readonly ByteString[]): Promise<void> {
-  const { format, terminal } = session;
-  const show = format.show('watch');
-  try {
-    for await (const update of watcher) {
-      if (update.kind === 'created') continue;
-      if (update.kind === 'progress') terminal.out(`progress notify: ${update.header.revision}\n`);
-      const events = update.kind === 'events' ? [...update.events] : [];
-      show(WatchResponse.create({ header: update.header, events }));
-      if (command.length > 0) await runForEach(terminal, command, { header: update.header, events });
+/** Follows one watch until a member ends it for good. */
+class Follower {
+  readonly #session: Session;
+  readonly #watched: Watched;
+  /** Where to go on; 0 for "from now on" before anybody said what that means. */
+  #nextRevision: number;
+  #watcher: Watcher;
+  #isCancelled = false;
+
+  constructor(session: Session, watched: Watched) {
+    this.#session = session;
+    this.#watched = watched;
+    this.#nextRevision = Math.max(watched.flags.rev, 0);
+    this.#watcher = this.#start();
+  }
+
+  requestProgress(): void {
+    this.#watcher.requestProgress();
+  }
+
+  cancel(): void {
+    this.#isCancelled = true;
+    this.#watcher.cancel();
+  }
+
+  /** Resolves when a member has ended the watch, or it was cancelled. Throws ExitError when a command fails. */
+  async run(): Promise<void> {
+    const { terminal } = this.#session;
+    for (let isFirst = true; await this.#wantsLeader(); isFirst = false) {
+      if (isFirst) terminal.err('Warning: no endpoint sees a leader; the watch goes on when one does\n');
+      await terminal.pause(leaderPauseMs);
+      if (this.#isCancelled) return;
+      this.#watcher = this.#start();
     }
-  } catch (error) {
-    if (error instanceof ExitError) throw error;
-    terminal.err(`watch was canceled (${fromText(errorText(error))})\n`);
-    const { header, compactRevision } =
-      error instanceof CompactedError ? error : { header: ResponseHeader.create(), compactRevision: 0 };
-    show(WatchResponse.create({ header, compactRevision, canceled: true }));
+  }
+
+  #start(): Watcher {
+    const { target, flags } = this.#watched;
+    return this.#session.client.watch(target.key, {
+      ...target.range,
+      startRevision: this.#nextRevision,
+      prevKv: flags.prevKv,
+      progressNotify: flags.progressNotify,
+      createdNotify: true,
+      // A member that is cut off from the others would be silent for ever.
+      requireLeader: true,
+    });
+  }
+
+  /** Shows what the watch gives to its end and says why it ended; true, and nothing said, when only a leader was missing. */
+  async #wantsLeader(): Promise<boolean> {
+    const { format, terminal } = this.#session;
+    const show = format.show('watch');
+    try {
+      for await (const update of this.#watcher) await this.#show(update, show);
+      return false;
+    } catch (error) {
+      if (error instanceof ExitError) throw error;
+      if (error instanceof KvError && error.code === 'noLeader') return true;
+      terminal.err(`watch was canceled (${fromText(errorText(error))})\n`);
+      const { header, compactRevision } =
+        error instanceof CompactedError ? error : { header: ResponseHeader.create(), compactRevision: 0 };
+      show(WatchResponse.create({ header, compactRevision, canceled: true }));
+      return false;
+    }
+  }
+
+  async #show(update: WatchUpdate, show: (response: WatchResponse) => void): Promise<void> {
+    const { header } = update;
+    if (update.kind === 'created') {
+      if (this.#nextRevision === 0) this.#nextRevision = header.revision + 1;
+      return;
+    }
+    const { terminal } = this.#session;
+    const events = update.kind === 'events' ? [...update.events] : [];
+    if (update.kind === 'progress') terminal.out(`progress notify: ${header.revision}\n`);
+    show(WatchResponse.create({ header, events }));
+    this.#nextRevision = (events.at(-1)?.kv?.modRevision ?? header.revision) + 1;
+    const { command } = this.#watched;
+    if (command.length > 0) await runForEach(terminal, command, { header, events });
   }
 }
 
@@ -112,7 +175,7 @@ async function runForEach(
 class Interactive {
   readonly #session: Session;
   readonly #variables: WatchVariables;
-  readonly #watchers: Watcher[] = [];
+  readonly #followers: Follower[] = [];
   readonly #failed: Promise<never>;
   #fail!: (error: unknown) => void;
 
@@ -135,7 +198,7 @@ class Interactive {
         await this.#line(input.slice(0, -1));
       }
     } finally {
-      for (const watcher of this.#watchers) watcher.cancel();
+      for (const follower of this.#followers) follower.cancel();
     }
   }
 
@@ -144,7 +207,7 @@ class Interactive {
     const words = splitWords(line);
     const [name] = words;
     if (name === undefined) terminal.err(`Invalid command: ${line} (watch and progress supported)\n`);
-    else if (name === 'progress') for (const watcher of this.#watchers) watcher.requestProgress();
+    else if (name === 'progress') for (const follower of this.#followers) follower.requestProgress();
     else if (name !== 'watch') terminal.err(`Invalid command ${line} (only support watch)\n`);
     else if (words.length < 2 && this.#variables.key === '') {
       terminal.err(`Invalid command ${line} (command type or key is not provided)\n`);
@@ -156,9 +219,9 @@ class Interactive {
     const { range, command } = watchWords(args, this.#variables);
     if (range.length === 0 && command.length === 0) throw new ExitError(Exit.badArgs, 'bad number of arguments');
     try {
-      const watcher = startWatch(this.#session, watchTarget(range, flags), flags);
-      this.#watchers.push(watcher);
-      follow(this.#session, watcher, command).catch(this.#fail);
+      const follower = new Follower(this.#session, { target: watchTarget(range, flags), flags, command });
+      this.#followers.push(follower);
+      follower.run().catch(this.#fail);
     } catch (error) {
       if (!(error instanceof ExitError)) throw error;
       this.#session.terminal.err(`Invalid command ${line} (${error.message})\n`);
