@@ -2,9 +2,10 @@
 import { runChurnSeed } from '@quorate/sim';
 import { expect, test } from 'vitest';
 
+const first = Number(process.env['SIM_FIRST'] ?? 1);
 const count = Number(process.env['SIM_CHURN_SEEDS'] ?? 100);
 const only = process.env['SIM_SEED'];
-const seeds = only === undefined ? Array.from({ length: count }, (_, i) => i + 1) : [Number(only)];
+const seeds = only === undefined ? Array.from({ length: count }, (_, i) => first + i) : [Number(only)];
 
 test(`${seeds.length} clusters change their members through crashes, power failures, pauses and cuts`, async () => {
   const sums = { added: 0, promoted: 0, removed: 0, wiped: 0, okCount: 0, crashCount: 0 };

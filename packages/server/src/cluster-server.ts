@@ -108,7 +108,8 @@ export class ClusterServer {
   }
 
   /**
-   * Removes a member for good: its id never comes back. A leader hands leadership over first. Rejects with KvError memberNotFound,
+   * Removes a member for good: its id never comes back. A leader hands leadership over first. Answered when this member will know
+   * of it after any crash. Rejects with KvError memberNotFound,
    * notEnoughStarted (also for the last voter), unhealthy, and with the time-outs of proposals.
    */
   async memberRemove({ id }: MemberRemoveRequest): Promise<MemberRemoveResponse> {
@@ -122,6 +123,8 @@ export class ClusterServer {
       await this.#confirmed();
     }
     const members = await this.#change(ConfChangeType.CONF_CHANGE_REMOVE_NODE, { id });
+    // Whoever is told so may throw the member's disk away, and with it a vote.
+    await state().commits.commitDurably();
     return MemberRemoveResponse.create({ header: headers.header(0), members });
   }
 
