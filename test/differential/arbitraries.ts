@@ -405,7 +405,7 @@ export function sequence(lengthMin: number): Arbitrary<Sequence> {
   const operations = (one: Arbitrary<Operation>): Arbitrary<(Operation | undefined)[]> =>
     fc.array(fc.option(one, { nil: undefined, freq: 1_000_000 }), {
       minLength: lengthMin,
-      maxLength: lengthMin + 20,
+      maxLength: lengthMin + 8,
       size: 'max',
     });
   return fc.record({

@@ -96,6 +96,8 @@ export class ServerSide implements Meaning {
   readonly #compactions = new Set<number>();
   #picked: bigint[] = [];
   #keepAlive: KeepAlive | undefined;
+  /** Whether alarms may stand. */
+  #alarmed = false;
 
   private constructor(name: string, endpoint: string, rulings: Rulings) {
     this.name = name;
@@ -134,7 +136,7 @@ export class ServerSide implements Meaning {
     this.#recipes.reset();
     this.#keepAlive?.close();
     this.#keepAlive = undefined;
-    await this.#disarm();
+    if (this.#alarmed) await this.#disarm();
     const { response, text } = await this.#call(lease.leaseLeases, LeaseLeasesRequest.create());
     if (response === undefined) throw new Error(`${this.name} has no list of leases: ${text}`);
     for (const { id } of response.leases) {
@@ -367,6 +369,7 @@ export class ServerSide implements Meaning {
 
   /** Alarms come in no order. */
   async #alarm(action: number, memberID: bigint, alarm: number): Promise<string> {
+    this.#alarmed = true;
     const { text, response } = await this.#call(maintenance.alarm, AlarmRequest.create({ action, memberID, alarm }));
     if (response === undefined) return text;
     const alarms = [...response.alarms].sort((a, b) => Number(a.memberID - b.memberID) || a.alarm - b.alarm);
@@ -385,6 +388,7 @@ export class ServerSide implements Meaning {
     for (const { memberID, alarm } of response?.alarms ?? []) {
       await this.#call(maintenance.alarm, AlarmRequest.create({ action: 2, memberID, alarm }));
     }
+    this.#alarmed = false;
   }
 
   async #put(key: string): Promise<void> {
