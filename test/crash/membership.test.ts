@@ -170,7 +170,7 @@ function report(life: Life): string {
   return `${life.writers.acked.size} acknowledged writes, ${life.kills} kills, ${life.removed.length} removed (seed ${seed})`;
 }
 
-test('all three members are replaced one by one under load, the strict check in force', async () => {
+test(`all three members are replaced one by one under load, the strict check in force (seed ${seed})`, async () => {
   const life = await begin(3, [], 0);
   await life.writers.more(50);
   for (const name of ['m1', 'm2', 'm3']) {
@@ -181,7 +181,7 @@ test('all three members are replaced one by one under load, the strict check in 
   console.log(report(life));
 });
 
-test(`${rounds} times from one member to three, to five, to three, to one`, async () => {
+test(`${rounds} times from one member to three, to five, to three, to one (seed ${seed})`, async () => {
   for (let round = 1; round <= rounds; round++) {
     const life = await begin(1, ['--strict-reconfig-check=false'], round);
     await life.writers.more(20);
