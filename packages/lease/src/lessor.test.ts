@@ -1,5 +1,5 @@
 import { type Backend, buckets, MemoryBackendFactory } from '@quorate/backend';
-import { CorruptionError, FatalError, type LeaseId } from '@quorate/base';
+import { CorruptionError, FatalError, type LeaseId, type Meter, silentMeter } from '@quorate/base';
 import { KvError } from '@quorate/proto';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -22,7 +22,7 @@ async function openBackend(): Promise<Backend> {
 beforeEach(async () => {
   clock.ms = 1_000_000;
   backend = await openBackend();
-  lessor = Lessor.open({ backend, clock });
+  lessor = Lessor.open({ backend, clock, meter: silentMeter });
 });
 
 /** The outcome of `run` as text: its KvError's code, or `ok`. */
@@ -38,7 +38,7 @@ function outcome(run: () => unknown): string {
 
 /** The same leases and keys, opened anew. */
 function reopened(keys: readonly (readonly [string, LeaseId])[]): Lessor {
-  const other = Lessor.open({ backend, clock });
+  const other = Lessor.open({ backend, clock, meter: silentMeter });
   for (const [key, lease] of keys) other.attach(lease, key);
   return other;
 }
@@ -280,7 +280,9 @@ describe('checkpoints', () => {
   test('B77: a new leader every minute does not reset a lease of ten minutes', async () => {
     const tenureMs = 60_000;
     const electionMs = 1_000;
-    const members = await Promise.all([1, 2, 3].map(async () => Lessor.open({ backend: await openBackend(), clock })));
+    const members = await Promise.all(
+      [1, 2, 3].map(async () => Lessor.open({ backend: await openBackend(), clock, meter: silentMeter })),
+    );
     for (const member of members) member.grant(1n, 600);
     const grantedMs = clock.ms;
     let changes = 0;
@@ -357,7 +359,7 @@ describe('laws', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 80 }), async (steps) => {
         backend = await openBackend();
-        lessor = Lessor.open({ backend, clock });
+        lessor = Lessor.open({ backend, clock, meter: silentMeter });
         lessor.promote(0);
         const model: Model = { leases: new Map(), keys: new Map() };
         for (const one of steps) take(one, model);
@@ -452,4 +454,28 @@ test('a row that is no lease, or another lease than its key says, is corruption'
   expect(() => reopened([])).toThrow(CorruptionError);
   backend.put(buckets.lease, key, Buffer.alloc(0));
   expect(() => reopened([])).toThrow(CorruptionError);
+});
+
+test('metrics count grants, revocations, renewals that were granted, and the times to live asked for', async () => {
+  const figures = new Map<string, number[]>();
+  const note = (name: string, value: number): void => void figures.set(name, [...(figures.get(name) ?? []), value]);
+  const meter: Meter = {
+    ...silentMeter,
+    counter: ({ name }) => ({ add: (amount = 1) => note(name.replace('etcd_debugging_lease_', ''), amount) }),
+    histogram: ({ name }) => ({ observe: (value) => note(name.replace('etcd_debugging_lease_', ''), value) }),
+  };
+  const counted = Lessor.open({ backend: await openBackend(), clock, meter });
+  counted.promote(0);
+  counted.grant(1n, 60);
+  counted.grant(2n, 5);
+  expect(outcome(() => counted.grant(2n, 5))).toBe('leaseExist');
+  counted.renew(1n);
+  counted.renew(3n);
+  counted.revoke(2n);
+  expect(Object.fromEntries(figures)).toEqual({
+    granted_total: [1, 1],
+    ttl_total: [60, 5],
+    renewed_total: [1],
+    revoked_total: [1],
+  });
 });

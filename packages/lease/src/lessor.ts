@@ -19,10 +19,12 @@ import {
   type Key,
   keyToBytes,
   type LeaseId,
+  type Meter,
   noLease,
 } from '@quorate/base';
 import { DecodeError, KvError, LeaseRecord } from '@quorate/proto';
 import { ExpiryQueue, type Queued } from './expiry-queue.ts';
+import { type LeaseMetrics, leaseMetrics } from './metrics.ts';
 import {
   checkpointAfterMs,
   checkpointAgainMs,
@@ -35,6 +37,7 @@ import {
 export interface LessorOptions {
   readonly backend: Backend;
   readonly clock: Pick<Clock, 'nowMs'>;
+  readonly meter: Meter;
 }
 
 interface Lease extends Queued {
@@ -63,12 +66,14 @@ export class Lessor {
   readonly #leases = new Map<LeaseId, Lease>();
   readonly #leaseOfKey = new Map<Key, Lease>();
   readonly #queue = new ExpiryQueue<Lease>();
+  readonly #metrics: LeaseMetrics;
   /** Milliseconds a promotion adds; undefined while this member is not the primary. */
   #extendMs: number | undefined;
 
-  private constructor({ backend, clock }: LessorOptions) {
+  private constructor({ backend, clock, meter }: LessorOptions) {
     this.#backend = backend;
     this.#clock = clock;
+    this.#metrics = leaseMetrics(meter);
   }
 
   /** Reads the leases `backend` holds; their keys come by {@link attach}. Throws CorruptionError. */
@@ -105,6 +110,8 @@ export class Lessor {
     if (this.#leases.has(id)) throw new KvError('leaseExist');
     const lease = this.#add(id, ttl, 0);
     this.#store(lease);
+    this.#metrics.granted.add();
+    this.#metrics.ttl.observe(ttl);
     if (this.isPrimary) this.#startFresh(lease);
   }
 
@@ -115,6 +122,7 @@ export class Lessor {
     this.#leases.delete(id);
     this.#queue.delete(lease);
     this.#backend.remove(buckets.lease, rowKeyOf(id));
+    this.#metrics.revoked.add();
     tell(lease);
   }
 
@@ -221,7 +229,9 @@ export class Lessor {
     // Even when a checkpoint must be taken back before this counts: its end must not be proposed meanwhile.
     this.#startFresh(lease);
     const isCheckpointed = lease.remainingTtl > 0 || lease.proposedMs !== undefined;
-    return isCheckpointed ? { is: 'checkpointed' } : { is: 'renewed', ttl: lease.ttl };
+    if (isCheckpointed) return { is: 'checkpointed' };
+    this.#metrics.renewed.add();
+    return { is: 'renewed', ttl: lease.ttl };
   }
 
   /**

@@ -1,5 +1,5 @@
 import type { Key } from '@quorate/base';
-import { silentMeter } from '@quorate/base';
+import { type Meter, silentMeter } from '@quorate/base';
 import { Event, EventEventType } from '@quorate/proto';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -294,6 +294,38 @@ describe('progress', () => {
     fixture.put('c');
     expect(sink.progressed).toEqual([10, 12]);
   });
+});
+
+test('metrics tell of streams, watchers, who is behind, what was given and what nobody reads', () => {
+  const gauges = new Map<string, () => number>();
+  let given = 0;
+  const meter: Meter = {
+    ...silentMeter,
+    observedGauge: ({ name }, read) => gauges.set(name.replace(/^etcd_debugging_mvcc_|_total$/g, ''), read),
+    counter: () => ({ add: (amount = 1) => (given += amount) }),
+  };
+  hub = new WatchHub({ clock: fixture.clock, meter, onFatal: (error) => fixture.fatals.push(error) });
+  hub.attach(fixture.store);
+  const figures = (): Record<string, number> =>
+    Object.fromEntries([['events', given], ...[...gauges].map(([name, read]) => [name, read()] as const)]);
+  const full = record();
+  full.takes = () => false;
+  full.watch({ key: 'a' });
+  full.watch({ key: 'a', end: 'b' });
+  record().watch({ key: 'a' });
+  fixture.put('a');
+  fixture.put('a');
+  const streams = { watch_stream: 2, watcher: 3 };
+  expect(figures()).toEqual({ ...streams, slow_watcher: 2, events: 3, pending_events: 1 });
+  full.takes = () => true;
+  full.stream.resume();
+  fixture.clock.drain();
+  expect(figures()).toEqual({ ...streams, slow_watcher: 0, events: 6, pending_events: 0 });
+  full.takes = () => false;
+  fixture.put('a');
+  expect(figures()['pending_events']).toBe(1);
+  full.stream.close();
+  expect(figures()).toMatchObject({ watch_stream: 1, watcher: 1, slow_watcher: 0, pending_events: 0 });
 });
 
 test('B37: progress never passes what a watcher still had to see when compaction ended it', () => {

@@ -50,6 +50,7 @@ export class WatchHub {
   #detach: (() => void) | undefined;
   #revision = 0;
   #streamCount = 0;
+  #pendingCount = 0;
   #watcherCount = 0;
   #sliceIsDue = false;
   /** Slices begin with the watcher that is furthest behind and with the one that is least so in turn. */
@@ -64,6 +65,11 @@ export class WatchHub {
     gauge('etcd_debugging_mvcc_watch_stream_total', 'Open watch streams.', () => this.#streamCount);
     gauge('etcd_debugging_mvcc_watcher_total', 'Watchers.', () => this.#watcherCount);
     gauge('etcd_debugging_mvcc_slow_watcher_total', 'Watchers that are not synced.', () => this.slowCount);
+    gauge(
+      'etcd_debugging_mvcc_pending_events_total',
+      'Events given to streams that have taken no more since.',
+      () => this.#pendingCount,
+    );
     this.#events = meter.counter({
       name: 'etcd_debugging_mvcc_events_total',
       help: 'Events given to watchers.',
@@ -125,6 +131,7 @@ export class WatchHub {
         this.#answerProgress();
       },
       streamClosed: (stream) => {
+        this.#forgetPending(stream);
         this.#streamCount--;
         this.#awaiting.delete(stream);
       },
@@ -168,7 +175,12 @@ export class WatchHub {
     this.#events.add(pending.length);
     pending.length = 0;
     watcher.wasGiven = true;
-    if (!stream.sink.events(watcher, { revision: this.#revision, events })) stream.block();
+    if (stream.sink.events(watcher, { revision: this.#revision, events })) return;
+    stream.block();
+    // A sink may end its watchers while it is given something.
+    if (watcher.place === 'gone') return;
+    stream.pendingCount += events.length;
+    this.#pendingCount += events.length;
   }
 
   /** A synced watcher misses `revision`, because its stream is full. */
@@ -207,9 +219,15 @@ export class WatchHub {
   }
 
   #release(stream: WatchStream): void {
+    this.#forgetPending(stream);
     for (const watcher of [...stream.held]) this.#move(watcher, 'behind');
     this.#wake();
     if (this.#awaiting.size > 0) this.#answerProgress();
+  }
+
+  #forgetPending(stream: WatchStream): void {
+    this.#pendingCount -= stream.pendingCount;
+    stream.pendingCount = 0;
   }
 
   /** The store is ahead of what synced watchers were given, which is everything up to `given`. */

@@ -115,6 +115,8 @@ export class WatchStream {
   #blocked = false;
   /** Watchers that are not synced. */
   behindCount = 0;
+  /** Events of the delivery that filled it, until it takes events again. */
+  pendingCount = 0;
   /** Watchers that missed something while the stream was blocked. */
   readonly held: Set<Watcher> = new Set();
 

@@ -53,7 +53,7 @@ export class StateMachine {
     const backend = new EntryBackend(options.backend);
     const { clock, logger, meter, crash, checksum, onFatal } = runtime;
     // The leases first: the store says which keys hang on them.
-    const leases = Lessor.open({ backend, clock });
+    const leases = Lessor.open({ backend, clock, meter });
     const store = await Store.open({
       backend,
       clock,
