@@ -1,5 +1,5 @@
 /**
- * One HTTP/2 connection that does nothing but unary gRPC calls, as cheaply as Node allows: requests are written with prebuilt
+ * One HTTP/2 connection that does nothing but gRPC calls, as cheaply as Node allows: requests are written with prebuilt
  * headers, answers are recognised by their frames. It exists so that the load generator costs less than what it measures; it is
  * used for every server alike.
  *
@@ -32,6 +32,7 @@ export class H2Connection {
   readonly #authority: string;
   readonly #calls = new Map<number, OnAnswer>();
   readonly #answered = new Set<number>();
+  readonly #streams = new Map<number, { readonly onMessage: (message: Buffer) => void; partial: Buffer }>();
   #nextStream = 1;
   #pending: Buffer = Buffer.alloc(0);
   #outgoing: Buffer[] = [];
@@ -86,6 +87,28 @@ export class H2Connection {
     }
     this.#sendWindow -= message.length + 5;
     this.#write(bytes);
+  }
+
+  /** Opens a call that goes on: `onMessage` is given each answer, the function returned sends a message. */
+  open(path: string, onMessage: (message: Buffer) => void): (message: Buffer) => void {
+    const stream = this.#nextStream;
+    this.#nextStream += 2;
+    this.#streams.set(stream, { onMessage, partial: Buffer.alloc(0) });
+    const headers = this.#headersOf(path);
+    this.#write(frame(FrameType.headers, Flag.endHeaders, stream, headers));
+    return (message) => {
+      const payload = Buffer.allocUnsafe(5 + message.length);
+      payload[0] = 0;
+      payload.writeUInt32BE(message.length, 1);
+      message.copy(payload, 5);
+      const bytes = frame(FrameType.data, 0, stream, payload);
+      if (this.#blocked.length > 0 || this.#sendWindow < payload.length) {
+        this.#blocked.push(bytes);
+        return;
+      }
+      this.#sendWindow -= payload.length;
+      this.#write(bytes);
+    };
   }
 
   close(): void {
@@ -173,6 +196,11 @@ export class H2Connection {
       this.#received = 0;
       this.#write(frame(FrameType.windowUpdate, 0, 0, update));
     }
+    const open = this.#streams.get(stream);
+    if (open !== undefined) {
+      open.partial = takeMessages(open.partial.length === 0 ? payload : Buffer.concat([open.partial, payload]), open);
+      return;
+    }
     if (payload.length < 5 || this.#answered.has(stream)) return;
     this.#answered.add(stream);
     this.#calls.get(stream)?.(payload.subarray(5));
@@ -192,6 +220,18 @@ export class H2Connection {
       this.#write(bytes);
     }
   }
+}
+
+/** Gives each whole message in `bytes` and returns a copy of what is left. */
+function takeMessages(bytes: Buffer, { onMessage }: { readonly onMessage: (message: Buffer) => void }): Buffer {
+  let at = 0;
+  while (bytes.length - at >= 5) {
+    const end = at + 5 + bytes.readUInt32BE(at + 1);
+    if (end > bytes.length) break;
+    onMessage(bytes.subarray(at + 5, end));
+    at = end;
+  }
+  return Buffer.from(bytes.subarray(at));
 }
 
 function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {

@@ -11,9 +11,12 @@ import {
 } from '@quorate/proto';
 import type { ClientStream, Reply, ServerCall } from '@quorate/rpc';
 import { type Member, memberDefaults } from '@quorate/server';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { SimCluster } from './sim-cluster.ts';
 import type { SimMember } from './sim-member.ts';
+
+// Virtual time is quick, but the machine may not be.
+vi.setConfig({ testTimeout: 60_000 });
 
 const electionMs = memberDefaults.electionMs;
 
