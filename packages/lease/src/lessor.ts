@@ -200,7 +200,7 @@ export class Lessor {
     this.#extendMs = extendMs;
     const leases = [...this.#leases.values()];
     for (const lease of leases) lease.endsMs = this.#promotedEnd(lease);
-    leases.sort((a, b) => compare(a.endsMs, b.endsMs) || compare(a.id, b.id));
+    leases.sort((a, b) => a.endsMs - b.endsMs);
     // Those that would all end at once end one window after the other, as fast as they can be revoked.
     for (const [i, lease] of leases.entries()) {
       const before = leases[i - promotedPerSecond];
