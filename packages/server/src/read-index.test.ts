@@ -114,6 +114,17 @@ describe('linearizable reads', () => {
     expect(leaderless.outcome).toEqual(new KvError('timeout'));
   });
 
+  test('that wait for their index to be applied are not forgotten at a tick', () => {
+    const { clock, contexts, reads } = setUp();
+    const [early, late] = [read(reads), read(reads)];
+    reads.turn();
+    reads.onReadState(contexts[0]!, 12);
+    clock.advance(100);
+    reads.tick();
+    reads.onApplied(12);
+    expect([early.outcome, late.outcome]).toEqual([undefined, undefined]);
+  });
+
   test('run in the order of their indices as applying catches up', () => {
     const { contexts, reads } = setUp();
     const high = read(reads);

@@ -45,7 +45,7 @@ export class ReadIndex {
   #arriving: Read[] = [];
   readonly #rounds = new Map<number, Round>();
   /** Confirmed, waiting for their index to be applied; ascending. */
-  readonly #confirmed: { readonly index: number; readonly reads: Read[] }[] = [];
+  readonly #confirmed: { readonly index: number; reads: Read[] }[] = [];
   readonly #slow: Counter;
   #lastRound: number;
   #stopped: KvError | undefined;
@@ -121,11 +121,7 @@ export class ReadIndex {
       this.#arriving.push(...round.reads);
     }
     this.#arriving = this.#dropExpired(this.#arriving, now);
-    for (const waiting of this.#confirmed) {
-      const kept = this.#dropExpired(waiting.reads, now);
-      waiting.reads.length = 0;
-      waiting.reads.push(...kept);
-    }
+    for (const waiting of this.#confirmed) waiting.reads = this.#dropExpired(waiting.reads, now);
     if (this.#arriving.length > 0) this.#options.wake();
   }
 
