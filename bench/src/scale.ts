@@ -27,7 +27,9 @@ const options = new Map([
   ...process.argv.slice(2).map((arg) => arg.split('=') as [string, string]),
 ]);
 const streamsPerConnection = 100;
-const leaseTtlSeconds = 60;
+const leaseTtlSeconds = 30;
+/** Renewals under way on one stream: what fits any server's window of flow control. */
+const renewalsUnderWay = 500;
 const expiryMs = 10_000;
 const { path: watchPath } = services.watch.methods.watch;
 const { path: putPath } = services.kv.methods.put;
@@ -156,13 +158,17 @@ async function leases(server: Server, count: number): Promise<void> {
   const renewMs = await timed(async () => {
     let answers = 0;
     await new Promise<void>((resolve) => {
-      const streams = connections.map((connection) =>
-        connection.open(keepAlivePath, () => {
+      let next = 0;
+      for (const connection of connections) {
+        const send = connection.open(keepAlivePath, () => {
           if (++answers === count) resolve();
-        }),
-      );
-      for (let i = 0; i < count; i++) {
-        streams[i % streams.length]!(LeaseKeepAliveRequest.encode(LeaseKeepAliveRequest.create({ id: BigInt(i + 1) })));
+          renewNext();
+        });
+        const renewNext = (): void => {
+          if (next === count) return;
+          send(LeaseKeepAliveRequest.encode(LeaseKeepAliveRequest.create({ id: BigInt(++next) })));
+        };
+        for (let i = 0; i < renewalsUnderWay; i++) renewNext();
       }
     });
     lastRenewalMs = performance.now();
