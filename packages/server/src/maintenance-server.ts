@@ -9,9 +9,11 @@ import {
   KvError,
   type MoveLeaderRequest,
   MoveLeaderResponse,
+  type SnapshotResponse,
   StatusResponse,
 } from '@quorate/proto';
-import type { Reply } from '@quorate/rpc';
+import type { Reply, ServerCall, ServerStream } from '@quorate/rpc';
+import { type BackupOptions, sendBackup } from './backup-stream.ts';
 import type { HeaderSource } from './header.ts';
 import type { Leadership } from './leadership.ts';
 import type { Proposals } from './proposals.ts';
@@ -42,6 +44,8 @@ export interface MaintenanceOptions {
   readonly electionMs: number;
   readonly transferLeader: (to: MemberId) => void;
   readonly isVoter: (id: MemberId) => boolean;
+  /** What a backup needs that is not said above. */
+  readonly backup: Pick<BackupOptions, 'clusterId' | 'checksum' | 'pause'>;
 }
 
 export class MaintenanceServer {
@@ -82,6 +86,12 @@ export class MaintenanceServer {
   alarm(request: AlarmRequest, reply: Reply<AlarmResponse>): void {
     const { proposals } = this.#options;
     answerProposal(reply, (done) => proposals.propose(InternalRaftRequest.create({ alarm: request }), done));
+  }
+
+  /** Streams a backup of this member's own state, learners' too; resolves when the stream is over, and never rejects. */
+  snapshot(call: ServerCall, stream: ServerStream<SnapshotResponse>): Promise<void> {
+    const { backup, state } = this.#options;
+    return sendBackup({ ...backup, storageVersion, backend: () => state().backend }, call, stream);
   }
 
   /** Leader only; resolves once this member sees the new leader. Moving to the present leader succeeds at once. */

@@ -117,6 +117,11 @@ export class Member {
       electionMs,
       transferLeader: (to) => core.transferLeader(to),
       isVoter: (id: MemberId) => core.isVoter(id),
+      backup: {
+        clusterId: identity.clusterId,
+        checksum: runtime.checksum,
+        pause: () => new Promise((resolve) => clock.soon(resolve)),
+      },
     });
     new ClusterVersion(core).watch();
     const watch = new SpaceWatch(quota, runtime.logger);
