@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 // Unit tests and the simulator read the sources of all packages through the `kvsource` condition: no build, no aliases.
@@ -10,6 +11,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['kvsource'] } },
   test: {
     pool: 'forks',
+    // On two cores the default is one worker, and the other core would watch.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     reporters: ['default', './scripts/summary-reporter.mjs'],
     projects: [
       {
