@@ -42,6 +42,8 @@ export class LocalKv {
   readonly #options: LocalKvOptions;
   /** Ends what is being followed, with the reason. */
   readonly #open = new Set<(error: KvError) => void>();
+  /** The same by the call it is for: calls that follow one thing after the other for days are listened to once. */
+  readonly #ofCall = new WeakMap<ServerCall, Set<(error: KvError) => void>>();
 
   constructor(options: LocalKvOptions) {
     this.#options = options;
@@ -78,9 +80,11 @@ export class LocalKv {
    */
   follow(following: Following, call: ServerCall): Promise<boolean> {
     const { key, end, startRevision, onEvent, onWaiting } = following;
+    const ofCall = this.#endsOf(call);
     return new Promise((resolve, reject) => {
       const finish = (settle: () => void): void => {
         if (!this.#open.delete(fail)) return;
+        ofCall.delete(fail);
         stream.close();
         settle();
       };
@@ -104,10 +108,22 @@ export class LocalKv {
       };
       const stream = this.#options.hub.open(sink);
       this.#open.add(fail);
+      ofCall.add(fail);
       onWaiting?.(() => stream.resume());
-      call.onCancel(() => fail(new KvError('requestCanceled')));
-      if (this.#open.has(fail)) stream.watch({ id: 0n, key, end, startRevision });
+      if (call.cancelled) fail(new KvError('requestCanceled'));
+      else stream.watch({ id: 0n, key, end, startRevision });
     });
+  }
+
+  #endsOf(call: ServerCall): Set<(error: KvError) => void> {
+    const known = this.#ofCall.get(call);
+    if (known !== undefined) return known;
+    const ends = new Set<(error: KvError) => void>();
+    this.#ofCall.set(call, ends);
+    call.onCancel(() => {
+      for (const fail of [...ends]) fail(new KvError('requestCanceled'));
+    });
+    return ends;
   }
 
   /** Ends everything that is being followed. */

@@ -1,9 +1,9 @@
 /** The Lock service without its transport: etcd's v3lock. The lock is the waiting line's first place. */
-import { type LockRequest, LockResponse, type UnlockRequest, UnlockResponse } from '@quorate/proto';
+import { KvError, type LockRequest, LockResponse, type UnlockRequest, UnlockResponse } from '@quorate/proto';
 import type { ServerCall } from '@quorate/rpc';
 import type { LocalKv } from './local-kv.ts';
 import { sessionExpired } from './recipe-error.ts';
-import { enterLine, type Place, sessionLease, waitForTurn } from './waiting-line.ts';
+import { enterLine, leaveLine, type Place, sessionLease, waitForTurn } from './waiting-line.ts';
 
 export class LockServer {
   readonly #kv: LocalKv;
@@ -20,7 +20,7 @@ export class LockServer {
     const { key } = place;
     if (holder === undefined || holder.createRevision === place.revision) {
       // Nobody hears of this lock: its key must not stand in the way of others until the lease ends.
-      if (call.cancelled) await kv.delete(key);
+      if (call.cancelled) await leaveLine(kv, place);
       return LockResponse.create({ header, key });
     }
     return LockResponse.create({ header: await this.#wait(name, place, call), key });
@@ -32,16 +32,19 @@ export class LockServer {
     return UnlockResponse.create({ header });
   }
 
-  async #wait(name: Buffer, { key, revision }: Place, call: ServerCall): Promise<LockResponse['header']> {
+  async #wait(name: Buffer, place: Place, call: ServerCall): Promise<LockResponse['header']> {
     const kv = this.#kv;
+    const { key, revision } = place;
     try {
       await waitForTurn(kv, name, revision, call);
       const { kvs, header } = await kv.range({ key });
       // The lease may have ended in the meantime, and the key may even be there again, in a place further behind.
       if (kvs[0]?.createRevision !== revision) throw sessionExpired();
+      if (call.cancelled) throw new KvError('requestCanceled');
       return header;
     } catch (error) {
-      await kv.delete(key).catch(() => {});
+      // Not the key as such: in a place further behind it is somebody else's.
+      await leaveLine(kv, place).catch(() => {});
       throw error;
     }
   }
