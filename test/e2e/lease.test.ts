@@ -176,10 +176,10 @@ describe('a cluster of three', () => {
     const leader = await leaderOf(cluster);
     const other = cluster.members.find((member) => member !== leader)!;
     const client = new RawClient(other.endpoint);
-    const id = await grant(client, 2, ['k']);
+    const id = await grant(client, 4, ['k']);
     const until = performance.now() + 6_000;
     while (performance.now() < until) {
-      expect(await client.keepAlive(id)).toBe(2);
+      expect(await client.keepAlive(id)).toBe(4);
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
     expect((await client.range({ key: Buffer.from('k') })).count).toBe(1);
