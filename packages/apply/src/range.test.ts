@@ -144,3 +144,19 @@ test('a scan that a compaction overtakes ends with the answer for it', async () 
   other.do({ compaction: { revision: 5, physical: false } });
   expect(() => scan.step({ sizeBytesMax: 1 })).toThrow(new KvError('compacted'));
 });
+
+test('a step asks for few keys, whether they lived at the revision or not, and the steps together give the answer', async () => {
+  const other = await Machine.open();
+  for (const key of ['a', 'm', 'z']) other.do({ put: put(key) });
+  const revision = other.store.currentRevision;
+  for (let i = 0; i < 300; i++) other.do({ put: put(`n${i}`) });
+  for (const sortOrder of [0, 2]) {
+    const request = get('a', '\0', { revision, sortOrder });
+    const scan = new RangeScan(other.store.read(), request);
+    let steps = 1;
+    while (!scan.step({ keysMax: 20 })) steps++;
+    // 303 keys are looked at twice, to count them and to read them.
+    expect(steps).toBeGreaterThanOrEqual(2 * 15);
+    expect(scan.parts()).toEqual(rangeParts(other.store.read(), request));
+  }
+});

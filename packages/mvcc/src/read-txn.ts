@@ -74,7 +74,7 @@ export function rangeOf(source: RangeSource, key: Key, end: Key | undefined, opt
   const count = options.skipCount === true ? 0 : index.count(range);
   if (options.countOnly === true) return { rows: noRows, count, revision, next: undefined };
 
-  const limit = Math.min(options.limit !== undefined && options.limit > 0 ? options.limit : keysMax, keysMax);
+  const limit = options.limit !== undefined && options.limit > 0 ? options.limit : Number.POSITIVE_INFINITY;
   const sizeBytesMax = options.sizeBytesMax ?? Number.POSITIVE_INFINITY;
   const rows: Buffer[] = [];
   let sizeBytes = 0;
@@ -89,23 +89,19 @@ export function rangeOf(source: RangeSource, key: Key, end: Key | undefined, opt
     rows.push(record);
     return true;
   };
-  if (options.descending === true) index.descend(range, visit);
-  else index.ascend(range, visit);
-  return { rows, count, revision, next };
+  const stopped =
+    options.descending === true ? index.descend(range, visit, keysMax) : index.ascend(range, visit, keysMax);
+  return { rows, count, revision, next: next ?? stopped };
 }
 
-/** Counts up to `keysMax` keys by walking, for revisions that the index has no counts of. */
+/** Counts among the next `keysMax` keys by walking, for revisions that the index has no counts of. */
 function counted({ index, revision }: RangeSource, range: IndexRange, keysMax: number): RangeResult {
   let count = 0;
-  let next: Key | undefined;
-  index.ascend(range, (found) => {
-    if (count < keysMax) {
-      count++;
-      return true;
-    }
-    next = found;
-    return false;
-  });
+  const one = (): boolean => {
+    count++;
+    return true;
+  };
+  const next = index.ascend(range, one, keysMax);
   return { rows: noRows, count, revision, next };
 }
 

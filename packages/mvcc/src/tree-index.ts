@@ -91,9 +91,13 @@ export class TreeIndex {
     return this.#tree.count(range.from, range.to, range.at, (value) => this.#aliveAt(value, range.at) !== none);
   }
 
-  /** Visits the keys alive in a range in ascending order. The index must not change meanwhile. */
-  ascend(range: IndexRange, visit: Visit): void {
-    if (range.to !== undefined && range.to <= range.from) return;
+  /**
+   * Visits the keys alive in a range in ascending order. The index must not change meanwhile. Stops after it has looked at
+   * `keysMax` keys, dead or alive, and returns the one to go on with; undefined when there is none, or `visit` ended the walk.
+   */
+  ascend(range: IndexRange, visit: Visit, keysMax: number = Number.POSITIVE_INFINITY): Key | undefined {
+    if (range.to !== undefined && range.to <= range.from) return undefined;
+    let keysLeft = keysMax;
     const start = this.#tree.seek(range.from);
     const end = range.to === undefined ? this.#tree.end() : this.#tree.seek(range.to);
     let index = start.index;
@@ -101,18 +105,21 @@ export class TreeIndex {
       const stop = leaf === end.leaf ? end.index : leaf.keys.length;
       if (mayLive(leaf, range.at)) {
         for (; index < stop; index++) {
+          if (keysLeft-- <= 0) return leaf.keys[index];
           const id = this.#aliveAt(leaf.values[index]!, range.at);
-          if (id !== none && !visit(leaf.keys[index]!, id)) return;
+          if (id !== none && !visit(leaf.keys[index]!, id)) return undefined;
         }
       }
-      if (leaf === end.leaf) return;
+      if (leaf === end.leaf) return undefined;
       index = 0;
     }
+    return undefined;
   }
 
-  /** Visits the keys alive in a range in descending order. The index must not change meanwhile. */
-  descend(range: IndexRange, visit: Visit): void {
-    if (range.to !== undefined && range.to <= range.from) return;
+  /** The same in descending order. */
+  descend(range: IndexRange, visit: Visit, keysMax: number = Number.POSITIVE_INFINITY): Key | undefined {
+    if (range.to !== undefined && range.to <= range.from) return undefined;
+    let keysLeft = keysMax;
     const start = this.#tree.seek(range.from);
     const end = range.to === undefined ? this.#tree.end() : this.#tree.seek(range.to);
     let index = end.index - 1;
@@ -120,13 +127,15 @@ export class TreeIndex {
       const stop = leaf === start.leaf ? start.index : 0;
       if (mayLive(leaf, range.at)) {
         for (; index >= stop; index--) {
+          if (keysLeft-- <= 0) return leaf.keys[index];
           const id = this.#aliveAt(leaf.values[index]!, range.at);
-          if (id !== none && !visit(leaf.keys[index]!, id)) return;
+          if (id !== none && !visit(leaf.keys[index]!, id)) return undefined;
         }
       }
-      if (leaf === start.leaf) return;
+      if (leaf === start.leaf) return undefined;
       index = (leaf.previous?.keys.length ?? 0) - 1;
     }
+    return undefined;
   }
 
   /**

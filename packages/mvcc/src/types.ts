@@ -19,7 +19,10 @@ export interface RangeOptions {
    * limit.
    */
   readonly sizeBytesMax?: number | undefined;
-  /** Stop after so many keys; with `countOnly` it is the keys that are counted then. Absent means no such limit. */
+  /**
+   * Stop after looking at so many keys, whether they live at the revision read or not: there may be no rows, and more to come.
+   * With `countOnly` the count is then of these keys. Absent means no such limit.
+   */
   readonly keysMax?: number | undefined;
   /** Only the count; no rows. */
   readonly countOnly?: boolean | undefined;
@@ -38,7 +41,7 @@ export interface RangeResult {
   /** The store's (inside a write transaction: the transaction's) revision, never an older one that was asked for. */
   readonly revision: number;
   /**
-   * The first key that the limits left out, undefined when nothing was. An ascending range goes on with
+   * Where to go on after what the limits left out, undefined when that is nothing. An ascending range goes on with
    * `range(next, end, …)`, a descending one with `range(key, next + '\0', …)`, at the same explicit revision.
    */
   readonly next: Key | undefined;
