@@ -92,6 +92,7 @@ export class RangeScan {
   #headerRevision = 0;
   #count = 0;
   #isCounted = false;
+  #hasRoom = false;
   /** Where counting goes on. */
   #countFrom: Key | undefined;
   #phase: 'start' | 'rows' | 'count' | 'sort' | 'done' = 'start';
@@ -198,8 +199,16 @@ export class RangeScan {
       this.#count = result.count;
       this.#isCounted = true;
     }
+    if (!this.#hasRoom) this.#makeRoom();
     this.#keep(result.rows);
     this.#moveOn(result);
+  }
+
+  /** Once, for as many rows as there can be. */
+  #makeRoom(): void {
+    this.#hasRoom = true;
+    if (this.#request.countOnly) return;
+    this.#sorter?.reserve(this.#limit === 0 ? this.#count : Math.min(this.#count, this.#limit));
   }
 
   #keep(rows: readonly Buffer[]): void {

@@ -41,13 +41,18 @@ export class RowSorter {
     this.#valueEnds = new Uint32Array(byValue ? firstRoom : 0);
   }
 
+  /** Makes room for `count` rows: growing with that many in place would copy megabytes in one turn. Call before adding any. */
+  reserve(count: number): void {
+    if (count > this.#starts.length) this.#resize(count);
+  }
+
   get length(): number {
     return this.#length;
   }
 
   add(row: Buffer): void {
     const at = this.#length++;
-    if (at === this.#starts.length) this.#grow();
+    if (at === this.#starts.length) this.#resize(at * 2);
     if (row.length > this.#free) this.#addChunk(row.length);
     const chunk = this.#chunks.length - 1;
     const bytes = this.#chunks[chunk]!;
@@ -107,20 +112,24 @@ export class RowSorter {
     this.#free = chunk.length;
   }
 
-  #grow(): void {
-    this.#chunkOf = doubled(this.#chunkOf);
-    this.#starts = doubled(this.#starts);
-    this.#ends = doubled(this.#ends);
-    this.#valueStarts = doubled(this.#valueStarts);
-    this.#valueEnds = doubled(this.#valueEnds);
-    const numbers = new Float64Array(this.#numbers.length * 2);
+  #resize(room: number): void {
+    const byValue = this.#target === RangeRequestSortTarget.VALUE;
+    this.#chunkOf = resized(this.#chunkOf, room);
+    this.#starts = resized(this.#starts, room);
+    this.#ends = resized(this.#ends, room);
+    if (byValue) {
+      this.#valueStarts = resized(this.#valueStarts, room);
+      this.#valueEnds = resized(this.#valueEnds, room);
+      return;
+    }
+    const numbers = new Float64Array(room);
     numbers.set(this.#numbers);
     this.#numbers = numbers;
   }
 }
 
-function doubled(array: Uint32Array): Uint32Array {
-  const room = new Uint32Array(array.length * 2);
+function resized(array: Uint32Array, length: number): Uint32Array {
+  const room = new Uint32Array(length);
   room.set(array);
   return room;
 }

@@ -22,7 +22,8 @@ export class SlicedSort {
   /** Sorts the numbers from 0 to `length` - 1. `compare` as for Array.prototype.sort; it must not call two numbers equal. */
   constructor(length: number, compare: (a: number, b: number) => number) {
     this.#compare = compare;
-    this.#from = Uint32Array.from({ length }, (_, i) => i);
+    // Filled run by run: a million numbers in one go hold the event loop for 35 ms.
+    this.#from = new Uint32Array(length);
     this.#to = new Uint32Array(length > runLength ? length : 0);
   }
 
@@ -45,6 +46,7 @@ export class SlicedSort {
   #makeRun(): number {
     const end = Math.min(this.#at + runLength, this.#from.length);
     const made = end - this.#at;
+    for (let i = this.#at; i < end; i++) this.#from[i] = i;
     this.#from.subarray(this.#at, end).sort(this.#compare);
     this.#at = end;
     if (end === this.#from.length) this.#beginRound(runLength);
