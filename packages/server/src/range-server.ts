@@ -21,6 +21,7 @@ import {
 } from '@quorate/proto';
 import { type Reply, type ServerCall, type ServerStream, StatusError } from '@quorate/rpc';
 import type { HeaderSource } from './header.ts';
+import { SliceQueue } from './slice-queue.ts';
 import type { StateMachine } from './state-machine.ts';
 
 export interface RangeServerOptions {
@@ -31,16 +32,18 @@ export interface RangeServerOptions {
 
 /** What is read, or sorted, in one turn: a few milliseconds. */
 const slice = { sizeBytesMax: 256 * 1024, keysMax: 1_000 } as const;
-/** Keys in the first message of a stream, as in etcd: whoever wants a few has them soon. */
-const firstStreamed = { ...slice, keysMax: 10 } as const;
+/** Most keys in the first message of a stream, as in etcd: whoever wants a few has them soon. */
+const firstStreamedMax = 10;
 /** A range at the current revision that a compaction overtakes is read anew, at most so often. */
 const attemptsMax = 3;
 
 export class RangeServer {
   readonly #options: RangeServerOptions;
+  readonly #slices: SliceQueue;
 
   constructor(options: RangeServerOptions) {
     this.#options = options;
+    this.#slices = new SliceQueue(options.clock);
   }
 
   /** Reads now: whoever wants a linearizable answer has confirmed that before. */
@@ -80,7 +83,7 @@ export class RangeServer {
         }
         if (scan.readyCount > 0) pieces.push(encodeRangePiece(scan.take(slice.keysMax)));
         if (isRead && scan.readyCount === 0) reply.pieces([this.#head(scan), ...pieces, encodeRangeTail(scan.summary)]);
-        else this.#options.clock.soon(step);
+        else this.#slices.add(step);
       } catch (error) {
         const overtaken = error instanceof KvError && error.code === 'compacted' && request.revision <= 0;
         if (overtaken && attempt < attemptsMax) this.#retry(request, reply, attempt + 1);
@@ -99,26 +102,26 @@ export class RangeServer {
   }
 
   #stream(scan: RangeScan, call: ServerCall, stream: ServerStream<RangeStreamResponse>): void {
-    const { clock } = this.#options;
     let isFirst = true;
     const step = (): void => {
       if (call.cancelled) return;
       try {
-        const isRead = scan.step(isFirst ? firstStreamed : slice);
-        if (isRead) {
+        const isRead = scan.step(slice);
+        const most = isFirst ? firstStreamedMax : slice.keysMax;
+        if (isRead && scan.readyCount <= most) {
           const last = Buffer.concat([this.#head(scan), encodeRangePiece(scan.take()), encodeRangeTail(scan.summary)]);
           stream.sendEncoded(encodeRangeStreamResponse(last));
           stream.end();
           return;
         }
         isFirst &&= scan.readyCount === 0;
-        const piece = scan.readyCount === 0 ? undefined : encodeRangePiece(scan.take());
-        if (piece === undefined || stream.sendEncoded(encodeRangeStreamResponse(piece))) clock.soon(step);
+        const piece = scan.readyCount === 0 ? undefined : encodeRangePiece(scan.take(most));
+        if (piece === undefined || stream.sendEncoded(encodeRangeStreamResponse(piece))) this.#slices.add(step);
       } catch (error) {
         stream.fail(error);
       }
     };
-    stream.onDrain(() => clock.soon(step));
+    stream.onDrain(() => this.#slices.add(step));
     step();
   }
 
