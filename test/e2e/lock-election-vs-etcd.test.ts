@@ -53,8 +53,9 @@ class Side {
       return answer as Res;
     } catch (error) {
       const { code, details } = error as ServiceError;
-      // What the client itself says of a deadline has times in it.
-      this.told.push([method.path, code, code === 4 ? '' : details]);
+      // At the deadline the client gives up and the server resets the stream: whichever is first decides what the client says.
+      const late = timeoutMs !== undefined && (code === 4 || (code === 1 && details === 'Call cancelled'));
+      this.told.push(late ? [method.path, 'late'] : [method.path, code, details]);
       return undefined;
     }
   }
