@@ -119,6 +119,15 @@ export class ChangingCluster {
     return this.tryAll('the list of members', async (client) => (await this.#list(client)).members);
   }
 
+  /** Resolves when a member knows by itself the names of all members: it has applied what they said of themselves. */
+  async knowsAll(member: KvdProcess): Promise<void> {
+    const request = MemberListRequest.create({ linearizable: false });
+    await waitFor(`${member.options.name} to know all members`, patienceMs, async () => {
+      const { members } = await this.with(member, (client) => client.call(memberList, request, 5_000));
+      return members.length === this.members.size && members.every(({ name }) => name !== '') ? true : undefined;
+    });
+  }
+
   async idOf(name: string): Promise<bigint> {
     return (await this.list()).find((member) => member.name === name)!.id;
   }

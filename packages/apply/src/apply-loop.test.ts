@@ -232,6 +232,13 @@ describe('configuration changes', () => {
     expect(machine.membersChangedCount).toBe(2);
   });
 
+  test('are told of, and so is what a member says of itself', async () => {
+    const machine = await open();
+    machine.do({ memberAttributesSet: { memberId: 1n, name: 'm1', clientUrls: [], incarnation: 7n } });
+    expect(machine.membersChangedCount).toBe(3);
+    expect(machine.members.incarnationOf(1n)).toBe(7n);
+  });
+
   test('in the general form mean the same; one without a description knows the id only', async () => {
     const machine = await open();
     const v2 = (fields: Partial<ConfChangeV2>): void =>

@@ -44,7 +44,7 @@ export interface ApplyHooks {
   headerPrefix(): HeaderPrefix;
   /** Gives an accepted configuration change to raft and returns the configuration after it. */
   applyConfChange(entry: Entry): ConfState;
-  /** The list of members or their peer URLs changed. */
+  /** The list of members changed, or what is known of one: its URLs, its data directory. */
   membersChanged(): void;
 }
 
@@ -130,6 +130,7 @@ export class ApplyLoop {
     const answered = header !== undefined && header.proposer === this.#memberId;
     const outcome = this.#outcomeOf(entry, request, answered);
     this.#finishEntry(entry);
+    if (request.memberAttributesSet !== undefined) this.#hooks.membersChanged();
     if (!answered) return;
     const result = outcome instanceof KvError ? outcome : encodeOutcome(outcome, this.#hooks.headerPrefix());
     this.#crash.hit('applyBeforeRespond');

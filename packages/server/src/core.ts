@@ -236,6 +236,7 @@ export class MemberCore {
     const { clock, logger, onExpelled, onFatal } = this.runtime;
     return new Standing({
       memberId: this.memberId,
+      incarnation: this.#booted.identity.incarnation,
       clock,
       logger,
       members: () => this.#state?.members,

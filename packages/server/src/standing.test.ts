@@ -19,6 +19,7 @@ function setUp() {
   } as unknown as MembershipStore;
   const standing = new Standing({
     memberId: 1n,
+    incarnation: 7n,
     clock,
     logger: silentLogger,
     members: () => members,
@@ -69,4 +70,17 @@ test('a member that knows of its own removal waits for another to say so, for a 
   expect(expelled).toEqual([]);
   clock.advance(1);
   expect(expelled).toEqual([expect.stringContaining('permanently removed from the cluster')]);
+});
+
+test('B67: a member that finds its id taken by another data directory in its own log ends, with advice', () => {
+  const { clock, incarnations, expelled, standing } = setUp();
+  incarnations.set(1n, 7n);
+  standing.membersChanged();
+  clock.advance(0);
+  expect(expelled).toEqual([]);
+  incarnations.set(1n, 6n);
+  standing.membersChanged();
+  standing.membersChanged();
+  clock.advance(0);
+  expect(expelled).toEqual([expect.stringMatching(/already been bootstrapped.*kvctl member remove 1/)]);
 });

@@ -22,6 +22,8 @@ export interface Speaker {
 
 export interface StandingOptions {
   readonly memberId: MemberId;
+  /** Of this member's data directory. */
+  readonly incarnation: bigint;
   readonly clock: Clock;
   readonly logger: Logger;
   /** The membership as applied here; undefined while a received snapshot takes its place. */
@@ -74,9 +76,20 @@ export class Standing {
     this.#expel(refusal);
   }
 
-  /** The members changed, or became known at the start. One that was removed itself waits for another to say so, and ends. */
+  /**
+   * The members changed, or became known at the start. One that was removed itself waits for another to say so, and ends. One whose
+   * id belongs to another data directory ends at once: it began anew while nobody who knew could be asked, and reads it in the log
+   * that it is sent now.
+   */
   membersChanged(): void {
-    const { memberId, clock, logger } = this.#options;
+    const { memberId, incarnation, clock, logger } = this.#options;
+    const refusal = this.refusalOf({ from: memberId, incarnation });
+    if (refusal === Refusal.otherIncarnation) {
+      logger.warn('the cluster knows this member with another data directory', { member: formatId(memberId) });
+      // Not in the midst of applying an entry.
+      clock.soon(() => this.#expel(refusal));
+      return;
+    }
     this.#prepareToTell();
     if (this.#isLeaving || !this.isRemoved(memberId)) return;
     this.#isLeaving = true;

@@ -151,6 +151,21 @@ test('B67: a member on another data directory is told nothing of raft’s, and w
   expect(a.transport.connectedSinceMs(2n)).toBeUndefined();
 });
 
+test('B67: a member that was taken in before its data directory was known to be another loses its streams, and is told why', async () => {
+  const [a, wiped] = [await started(1n), await started(2n, { incarnation: 99n })];
+  a.transport.setPeers([{ id: 2n, urls: [wiped.url] }]);
+  wiped.transport.setPeers([{ id: 1n, urls: [a.url] }]);
+  await soon(() => expect(a.transport.connectedSinceMs(2n)).toBeDefined());
+  await soon(() => expect(wiped.transport.connectedSinceMs(1n)).toBeDefined());
+  a.expected.set(2n, 20n);
+  a.transport.setPeers([{ id: 2n, urls: [wiped.url] }]);
+  expect(a.transport.connectedSinceMs(2n)).toBeUndefined();
+  a.send(2n, 1);
+  wiped.send(1n, 2);
+  await soon(() => expect(wiped.refusedBy).toContain('otherIncarnation by 1'));
+  expect([...wiped.received, ...a.received]).toEqual([]);
+});
+
 test('B65: streams of another cluster, or for another member, lead nowhere', async () => {
   const [a, stranger, b] = [await started(1n), await started(2n, { clusterId: 8n }), await started(3n)];
   a.transport.setPeers([

@@ -74,10 +74,11 @@ export class GrpcPeerTransport implements PeerTransport {
 
   setPeers(peers: readonly PeerAddress[]): void {
     this.#listed = new Map(peers.map((peer) => [peer.id, peer.urls]));
+    // One that is listed is looked for again: its rightful data directory may come back.
     for (const [id, link] of this.#links) {
-      if (this.#listed.has(id) || this.#handler?.refusalOf({ from: id, incarnation: link.incarnation }) === undefined)
-        continue;
-      this.#disconnect(id);
+      const hasSpoken = link.incarnation !== 0n || !this.#listed.has(id);
+      const speaker = { from: id, incarnation: link.incarnation };
+      if (hasSpoken && this.#handler?.refusalOf(speaker) !== undefined) this.#disconnect(id);
     }
     for (const { id } of peers) this.#connect(id);
     this.#server.endRefused();
