@@ -116,7 +116,7 @@ function specOf(name: CrashPointName): string {
 }
 
 async function roles(): Promise<{ leader: KvdProcess; others: KvdProcess[] }> {
-  return waitFor('a leader', 20_000, async () => {
+  return waitFor('a leader', 30_000, async () => {
     for (const member of cluster.members) {
       const status = await clients
         .get(member)!
@@ -138,7 +138,7 @@ async function lead(spec: string): Promise<KvdProcess> {
   await armed.healthy();
   await clients.get(armed)!.ready();
   const { header } = await clients.get(armed)!.status();
-  await waitFor(`${armed.options.name} to lead`, 20_000, async () => {
+  await waitFor(`${armed.options.name} to lead`, 30_000, async () => {
     const { leader } = await roles();
     if (leader === armed) return true;
     await clients
@@ -169,7 +169,7 @@ async function expectEqual(): Promise<void> {
   const all = [...clients.values()];
   await Promise.all(all.map((client) => client.ready()));
   // A leader may be about to change again: what matters is that a write goes through before long.
-  const { header } = await waitFor('a write', 20_000, () => all[0]!.put('after', 'the crash').catch(() => undefined));
+  const { header } = await waitFor('a write', 30_000, () => all[0]!.put('after', 'the crash').catch(() => undefined));
   const revision = header!.revision;
   expect(revision).toBeGreaterThan(ledger.lastRevision);
   const hashes = new Set<number>();

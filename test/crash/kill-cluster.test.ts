@@ -59,7 +59,7 @@ function startLoad(cluster: KvdCluster): Load {
 }
 
 async function leaderOf(cluster: KvdCluster): Promise<KvdProcess> {
-  return waitFor('a leader', 20_000, async () => {
+  return waitFor('a leader', 30_000, async () => {
     for (const member of cluster.members) {
       const client = new RawClient(member.endpoint);
       try {

@@ -53,7 +53,7 @@ class Life {
   async shrink(name: string): Promise<void> {
     const left = this.cluster.member(name);
     await this.#step(() => this.cluster.remove(name));
-    await waitFor(`${name} to end`, 20_000, async () => (left.running ? undefined : true));
+    await waitFor(`${name} to end`, 30_000, async () => (left.running ? undefined : true));
     this.removed.push(left);
   }
 
@@ -125,7 +125,7 @@ class Life {
 
   async #judgeWatchers(revision: number): Promise<void> {
     for (const watcher of this.watchers) {
-      await waitFor('a watcher to be told everything', 20_000, async () =>
+      await waitFor('a watcher to be told everything', 30_000, async () =>
         watcher.lastRevision >= revision ? true : undefined,
       );
       await watcher.stop();

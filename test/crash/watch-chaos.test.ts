@@ -152,7 +152,7 @@ test('watchers miss nothing, see nothing twice, out of order or in halves, whoev
   const writing = Array.from({ length: writerCount }, (_, i) => {
     return new Writer(`w${i}`, history, random, clients).run(isOver);
   });
-  await waitFor('some history', 20_000, async () => (history.lastRevision > 100 ? true : undefined));
+  await waitFor('some history', 30_000, async () => (history.lastRevision > 100 ? true : undefined));
   untilMs = performance.now() + durationMs;
   const [logs, streams] = beginWatching(cluster.endpoints, random, history.lastRevision);
   const compacting = compact(history, random, clients, isOver);

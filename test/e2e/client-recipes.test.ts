@@ -46,7 +46,7 @@ describe('three members, the leader killed meanwhile', () => {
     const statuses = await Promise.all(cluster.endpoints.map((endpoint) => client.maintenance.status(endpoint)));
     const leader = statuses.findIndex(({ header, leader }) => header?.memberId === leader);
     const working = work();
-    await waitFor('work under way', 20_000, async () => (isUnderWay() ? true : undefined));
+    await waitFor('work under way', 30_000, async () => (isUnderWay() ? true : undefined));
     await cluster.members[leader]!.kill('SIGKILL');
     await working;
     cluster.members[leader]!.start();
@@ -116,7 +116,7 @@ describe('three members, the leader killed meanwhile', () => {
       for await (const { kv } of c.observe({ signal: abort.signal })) seen.push(kv.value.toString());
     })().catch((error: unknown) => error);
     await a.campaign('a');
-    await waitFor('the first leader', 10_000, async () => (seen.includes('a') ? true : undefined));
+    await waitFor('the first leader', 30_000, async () => (seen.includes('a') ? true : undefined));
     const campaign = b.campaign('b', { timeoutMs: 30_000 });
     // As if the process had died: nobody renews, nobody revokes.
     first.close();
@@ -125,7 +125,7 @@ describe('three members, the leader killed meanwhile', () => {
       () => true,
     );
     expect(a.isLeader).toBe(false);
-    await waitFor('the second leader', 10_000, async () => (seen.includes('b') ? true : undefined));
+    await waitFor('the second leader', 30_000, async () => (seen.includes('b') ? true : undefined));
     expect(seen).toEqual(['a', 'b']);
     expect((await c.leader()).value.toString()).toBe('b');
     abort.abort(new Error('seen'));
@@ -190,7 +190,7 @@ describe.runIf(oracle !== undefined)('beside an etcd', () => {
     await first.lock();
     const tried = await second.tryLock();
     const second2 = second.lock();
-    await waitFor('a second in line', 5_000, async () =>
+    await waitFor('a second in line', 30_000, async () =>
       (await client.kv.get('m/', { prefix: true })).count === 2 ? true : undefined,
     );
     await first.unlock();
@@ -230,7 +230,7 @@ describe.runIf(oracle !== undefined)('beside an etcd', () => {
     ).finally(() => {
       isDone = true;
     });
-    await waitFor('etcdctl in line', 10_000, async () =>
+    await waitFor('etcdctl in line', 30_000, async () =>
       (await client.kv.get('shared/', { prefix: true })).count === 2 ? true : undefined,
     );
     expect(isDone).toBe(false);

@@ -97,7 +97,7 @@ describe('three members, one of them killed under load', () => {
     }
     const { header: last } = await writer.kv.put('w/end', '', {}, { retry: 'always' });
     const end = `w/end@${last!.revision}`;
-    await waitFor('the end in every log', 20_000, async () =>
+    await waitFor('the end in every log', 30_000, async () =>
       logs.every((log) => log.events.includes(end)) ? true : undefined,
     );
 
@@ -124,9 +124,9 @@ describe('three members, one of them killed under load', () => {
     const client = connect(cluster.endpoints);
     const { id } = await client.lease.grant(3);
     const alive = client.lease.keepAlive(id);
-    await waitFor('an answer', 5_000, async () => (alive.isAlive ? true : undefined));
+    await waitFor('an answer', 30_000, async () => (alive.isAlive ? true : undefined));
     await connect(cluster.endpoints).lease.revoke(id);
-    await waitFor('the loss', 5_000, async () => (alive.lost.aborted ? true : undefined));
+    await waitFor('the loss', 30_000, async () => (alive.lost.aborted ? true : undefined));
     expect(alive.lost.reason).toEqual(new LeaseLostError(id, 'gone'));
   });
 });
@@ -170,12 +170,12 @@ describe.runIf(oracle !== undefined)('kvd and etcd', () => {
     await client.kv.put('k0', 'last');
     const { header } = await client.kv.put('k3', 'last');
     const { revision } = header!;
-    await waitFor('the last events', 20_000, async () =>
+    await waitFor('the last events', 30_000, async () =>
       logs[0]!.events.includes(`k3@${revision}`) && logs[4]!.events.includes(`k3@${revision}`) ? true : undefined,
     );
     await client.kv.compact(revision - 1);
     const compacted = new Log(client.watch('k', { startRevision: 5, prefix: true }));
-    await waitFor('the end', 20_000, async () => (compacted.error === undefined ? undefined : true));
+    await waitFor('the end', 30_000, async () => (compacted.error === undefined ? undefined : true));
     expect(compacted.error).toBeInstanceOf(CompactedError);
     return [...logs, compacted].map(({ events, error }) => ({
       events,

@@ -16,7 +16,7 @@ async function started(size: number, flags: readonly string[] = []): Promise<Kvd
 }
 
 async function leaderOf(cluster: KvdCluster): Promise<KvdProcess> {
-  return waitFor('a leader', 20_000, async () => {
+  return waitFor('a leader', 30_000, async () => {
     for (const member of cluster.members) {
       const client = new RawClient(member.endpoint);
       const status = await client.status(1_000).catch(() => undefined);
@@ -57,7 +57,7 @@ describe('a cluster of three', () => {
     const client = new RawClient(a.endpoint);
     await client.put('one', '1');
     await c.kill('SIGKILL');
-    await waitFor('a write with one member down', 10_000, () => client.put('two', '2', 3_000).catch(() => undefined));
+    await waitFor('a write with one member down', 30_000, () => client.put('two', '2', 3_000).catch(() => undefined));
     await b.kill('SIGKILL');
     await expect(client.put('three', '3', 1_500)).rejects.toThrow();
     const stale = await client.range({ key: Buffer.from('two'), serializable: true });
@@ -82,7 +82,7 @@ describe('a cluster of three', () => {
     await client.put('before', '1');
     const stopping = leader.kill('SIGTERM');
     const startedAt = performance.now();
-    await waitFor('a write at another member', 10_000, () => client.put('after', '2', 2_000).catch(() => undefined));
+    await waitFor('a write at another member', 30_000, () => client.put('after', '2', 2_000).catch(() => undefined));
     expect(performance.now() - startedAt).toBeLessThan(4_000);
     expect(await stopping).toBe(0);
     client.close();

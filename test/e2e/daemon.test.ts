@@ -209,7 +209,7 @@ describe('a running daemon', () => {
     const ended = runCommand(process.execPath, [kvdProgram, '--config-file', file, '--name', 'ignored'], {
       env: { KVD_DATA_DIR: join(directory, 'ignored') },
     });
-    await waitFor('health', 20_000, async () => {
+    await waitFor('health', 30_000, async () => {
       const answer = await fetch(`${client}/health`).catch(() => undefined);
       return answer?.ok === true ? true : undefined;
     });
@@ -253,7 +253,7 @@ describe('the end', () => {
     clusters.push(cluster);
     const alone = cluster.members[0]!;
     alone.start();
-    await waitFor('its log', 20_000, async () => (existsSync(join(alone.options.directory, 'db')) ? true : undefined));
+    await waitFor('its log', 30_000, async () => (existsSync(join(alone.options.directory, 'db')) ? true : undefined));
     expect(await alone.kill('SIGTERM')).toBe(0);
   });
 
@@ -266,7 +266,7 @@ describe('the end', () => {
     stream.on('error', () => {});
     await new Promise((resolve) => stream.once('data', resolve));
     member.signal('SIGTERM');
-    await waitFor('the port to close', 5_000, async () => ((await isRefused(member.endpoint)) ? true : undefined));
+    await waitFor('the port to close', 30_000, async () => ((await isRefused(member.endpoint)) ? true : undefined));
     expect(member.running).toBe(true);
     expect(await member.kill('SIGTERM')).toBe('SIGKILL');
     client.close();

@@ -128,7 +128,7 @@ test('Hash is the same on all members, and another one after a change', async ()
   const cluster = await KvdCluster.start(3);
   const members = cluster.endpoints.map((endpoint) => new RawClient(endpoint));
   const settled = (): Promise<number> =>
-    waitFor('equal hashes', 10_000, async () => {
+    waitFor('equal hashes', 30_000, async () => {
       const hashes = await Promise.all(members.map((raw) => raw.call(hash, HashRequest.create())));
       return new Set(hashes.map((one) => one.hash)).size === 1 ? hashes[0]!.hash : undefined;
     });

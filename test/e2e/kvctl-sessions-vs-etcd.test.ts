@@ -52,7 +52,7 @@ class Side {
 
   /** Asks etcdctl until it says this. */
   async until(line: string, pattern: RegExp, endpoint?: string): Promise<void> {
-    await waitFor(`${line} to match ${pattern}`, 20_000, async () =>
+    await waitFor(`${line} to match ${pattern}`, 30_000, async () =>
       pattern.test(await this.etcdctl(line, endpoint)) ? true : undefined,
     );
   }

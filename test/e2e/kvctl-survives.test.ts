@@ -90,7 +90,7 @@ describe('while members are killed one after the other', () => {
     const holder = start('lock', 'l', '--ttl', '20');
     const [held] = await holder.says(/^l\/.*\n/);
     const worker = start('lock', 'l', '--ttl', '20', 'sh', '--', '-c', 'echo "got $ETCD_LOCK_KEY"; exit 7');
-    await waitFor('somebody to wait', 20_000, async () => ((await keys('l/')).length === 2 ? true : undefined));
+    await waitFor('somebody to wait', 30_000, async () => ((await keys('l/')).length === 2 ? true : undefined));
     await killEach(async () => {
       expect(await keys('l/')).toContain(held.trimEnd());
       expect(worker.stdout).toBe('');
@@ -107,7 +107,7 @@ describe('while members are killed one after the other', () => {
     const listener = start('elect', '-l', 'e');
     await listener.says(/one\n/);
     const next = start('elect', 'e', 'two');
-    await waitFor('a second candidate', 20_000, async () => ((await keys('e/')).length === 2 ? true : undefined));
+    await waitFor('a second candidate', 30_000, async () => ((await keys('e/')).length === 2 ? true : undefined));
     await killEach(async () => expect(next.stdout).toBe(''));
     leader.signal('SIGINT');
     expect(await leader.ended()).toMatchObject({ end: 0, stderr: '' });

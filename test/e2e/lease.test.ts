@@ -113,7 +113,7 @@ describe('a cluster of three', () => {
   }
 
   async function leaderOf(cluster: KvdCluster): Promise<KvdCluster['members'][number]> {
-    return waitFor('a leader', 20_000, async () => {
+    return waitFor('a leader', 30_000, async () => {
       for (const member of cluster.members) {
         const client = new RawClient(member.endpoint);
         const status = await client.status(1_000).catch(() => undefined);
@@ -137,7 +137,7 @@ describe('a cluster of three', () => {
     const before = (await client.range({ key: Buffer.from('a') })).header!.revision;
     await leader.kill('SIGKILL');
     const killedAt = performance.now();
-    const gone = await waitFor('the keys to end', 20_000, async () => {
+    const gone = await waitFor('the keys to end', 30_000, async () => {
       const answer = await client
         .range({ key: Buffer.from('a'), rangeEnd: Buffer.from('c') }, 2_000)
         .catch(() => undefined);
@@ -183,7 +183,7 @@ describe('a cluster of three', () => {
       await new Promise((resolve) => setTimeout(resolve, 500));
     }
     expect((await client.range({ key: Buffer.from('k') })).count).toBe(1);
-    await waitFor('the key to end', 10_000, async () =>
+    await waitFor('the key to end', 30_000, async () =>
       (await client.range({ key: Buffer.from('k') })).count === 0 ? true : undefined,
     );
     expect(await client.keepAlive(id)).toBe(0);

@@ -74,7 +74,7 @@ class Side {
 
   /** Resolves when `count` stand in the line. */
   inLine(name: string, count: number): Promise<unknown> {
-    return waitFor(`${count} in line for ${name}`, 10_000, async () =>
+    return waitFor(`${count} in line for ${name}`, 30_000, async () =>
       (await this.line(name)).count === count ? true : undefined,
     );
   }
@@ -113,7 +113,7 @@ class Observation {
   }
 
   saw(count: number): Promise<unknown> {
-    return waitFor(`${count} proclamations`, 10_000, async () => (this.seen.length >= count ? true : undefined));
+    return waitFor(`${count} proclamations`, 30_000, async () => (this.seen.length >= count ? true : undefined));
   }
 
   close(): void {

@@ -96,7 +96,7 @@ describe('a learner', () => {
     });
     await cluster.promote(id);
     await cluster.with(learner, async (client) => {
-      await waitFor('the member to know that it votes', 10_000, async () =>
+      await waitFor('the member to know that it votes', 30_000, async () =>
         (await client.status()).isLearner ? undefined : true,
       );
       await client.put('by', 'm2');
@@ -219,7 +219,7 @@ describe('a wiped data directory', () => {
     for (const member of cluster.members.values()) await member.kill('SIGKILL');
     rmSync(victim.options.directory, { recursive: true, force: true });
     victim.start();
-    await waitFor('a new log', 20_000, async () =>
+    await waitFor('a new log', 30_000, async () =>
       filesIn(join(victim.options.directory, 'wal')).some((file) => file.endsWith('.wal')) ? true : undefined,
     );
     for (const member of others) member.start();
@@ -341,7 +341,7 @@ describe('--strict-reconfig-check', () => {
       // Two added and not started: a third would leave two started of five.
       const urls = (await freePorts(2)).map((port) => `http://127.0.0.1:${port}`);
       const add = (url: string): MemberAddRequest => MemberAddRequest.create({ peerURLs: [url] });
-      await waitFor('a connection of five seconds', 10_000, async () =>
+      await waitFor('a connection of five seconds', 30_000, async () =>
         client.call(memberAdd, add(urls[0]!)).catch(() => undefined),
       );
       expect(await refusal(client.call(memberAdd, add(urls[1]!)))).toEqual({

@@ -56,7 +56,7 @@ async function answering({ members }: KvdCluster): Promise<void> {
   };
   await Promise.all(
     members.map((member) =>
-      waitFor(`${member.options.name} answers`, 20_000, () => answers(member)).catch((error: unknown) => {
+      waitFor(`${member.options.name} answers`, 30_000, () => answers(member)).catch((error: unknown) => {
         throw new Error(member.log().slice(-4_000), { cause: error });
       }),
     ),

@@ -167,7 +167,7 @@ export class ChangingCluster {
 
   /** The member that says of itself that it leads. */
   leader(): Promise<KvdProcess> {
-    return waitFor('a leader', 20_000, async () => {
+    return waitFor('a leader', 30_000, async () => {
       for (const member of this.members.values()) {
         if (!member.running) continue;
         const status = await this.statusOf(member).catch(() => undefined);

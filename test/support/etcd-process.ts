@@ -132,7 +132,7 @@ export class EtcdProcess {
   }
 
   async #ready(clientPort: number): Promise<void> {
-    await waitFor('an etcd with a leader', 20_000, async () => {
+    await waitFor('an etcd with a leader', 30_000, async () => {
       if (this.#child?.exitCode !== null) throw new Error(`exit ${this.#child?.exitCode}`);
       return (await isListening(clientPort)) && (await isHealthy(clientPort)) ? true : undefined;
     });

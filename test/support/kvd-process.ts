@@ -135,7 +135,7 @@ export class KvdProcess {
   }
 
   /** Resolves once /health answers 200: the member serves and sees a leader. Rejects when it ends before. */
-  async healthy(limitMs = 20_000): Promise<void> {
+  async healthy(limitMs = 40_000): Promise<void> {
     try {
       await waitFor(`${this.options.name} healthy`, limitMs, () => {
         if (this.#child === undefined) throw new Error(`${this.options.name} is not running`);

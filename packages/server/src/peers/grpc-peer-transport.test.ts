@@ -34,7 +34,7 @@ async function freeUrl(): Promise<string> {
 
 /** Resolves when `check` passes: connections take their time on a busy machine. */
 function soon(check: () => void): Promise<void> {
-  return vi.waitFor(check, 10_000);
+  return vi.waitFor(check, 30_000);
 }
 
 /** One member's end, and what it was told. */
