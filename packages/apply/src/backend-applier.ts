@@ -9,6 +9,7 @@ import {
   AlarmRequestAlarmAction,
   type CompactionRequest,
   type DeleteRangeRequest,
+  type DowngradeInfoSet,
   type InternalRaftRequest,
   KvError,
   type LeaseCheckpointRequest,
@@ -56,6 +57,7 @@ export class BackendApplier implements Applier {
     if (request.leaseCheckpoint !== undefined) return this.#leaseCheckpoint(request.leaseCheckpoint);
     if (request.memberAttributesSet !== undefined) return this.#memberAttributes(request.memberAttributesSet);
     if (request.clusterVersionSet !== undefined) return this.#clusterVersion(request.clusterVersionSet.version);
+    if (request.downgradeInfoSet !== undefined) return this.#downgrade(request.downgradeInfoSet);
     throw new KvError('notCapable');
   }
 
@@ -132,6 +134,11 @@ export class BackendApplier implements Applier {
 
   #clusterVersion(version: string): Outcome {
     this.#members.setClusterVersion(version);
+    return this.#done();
+  }
+
+  #downgrade({ enabled, targetVersion }: DowngradeInfoSet): Outcome {
+    this.#members.setDowngrade({ enabled, targetVersion });
     return this.#done();
   }
 

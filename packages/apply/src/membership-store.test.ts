@@ -113,6 +113,15 @@ test('the cluster version is kept', () => {
   expect(MembershipStore.open(backend).clusterVersion).toBe('3.6.0');
 });
 
+test('a downgrade is kept in etcd’s form until it ends', () => {
+  expect(members.downgrade).toEqual({ enabled: false, targetVersion: '' });
+  members.setDowngrade({ enabled: true, targetVersion: '3.5.0' });
+  expect(backend.get(buckets.cluster, 'downgrade')?.toString()).toBe('{"target-version":"3.5.0","enabled":true}');
+  expect(MembershipStore.open(backend).downgrade).toEqual({ enabled: true, targetVersion: '3.5.0' });
+  members.setDowngrade({ enabled: false, targetVersion: '3.5.0' });
+  expect(MembershipStore.open(backend).downgrade).toEqual({ enabled: false, targetVersion: '' });
+});
+
 test('a list handed out is the caller’s to change', () => {
   members.list()[0]!.peerURLs.push('http://other');
   expect(members.get(1n)?.peerURLs).toEqual(['http://m1']);
@@ -157,5 +166,10 @@ test('any history of accepted changes reads back from the backend as it stands i
 
 test('a row that is no member is corruption', () => {
   backend.put(buckets.members, 'not hex', MemberRecord.encode(record(1n)));
+  expect(() => MembershipStore.open(backend)).toThrow(CorruptionError);
+});
+
+test('a row that is no downgrade is corruption', () => {
+  backend.put(buckets.cluster, 'downgrade', Buffer.from('{"enabled"'));
   expect(() => MembershipStore.open(backend)).toThrow(CorruptionError);
 });

@@ -1,6 +1,6 @@
 /**
  * Who is in the cluster, as the log has it up to the consistent index: members with their names and URLs, the ids of those
- * removed (which may never come back), the version the cluster runs as. Everything changes within the application of an entry
+ * removed (which may never come back), the version the cluster runs as and is on its way to. Everything changes within the application of an entry
  * and is staged with it; all members judge a change alike, so the rules stand here and not only at the edge.
  *
  * | bucket | key | value |
@@ -8,13 +8,15 @@
  * | `members` | id in hex, as etcd prints it | internalpb.MemberRecord |
  * | `members_removed` | id in hex | `removed` |
  * | `cluster` | `clusterVersion` | the version as text |
+ * | `cluster` | `downgrade` | JSON, as etcd has it: `{"target-version":"3.5.0","enabled":true}` |
  */
 import { type Backend, type Bucket, buckets, type Row } from '@quorate/backend';
 import { CorruptionError, formatId, type MemberId, parseId, unreachable } from '@quorate/base';
-import { KvError, Member, type MemberAttributesSet, MemberRecord } from '@quorate/proto';
+import { DowngradeInfo, KvError, Member, type MemberAttributesSet, MemberRecord } from '@quorate/proto';
 import type { MembershipChange } from './membership-change.ts';
 
 const versionKey = 'clusterVersion';
+const downgradeKey = 'downgrade';
 const removedMark = Buffer.from('removed');
 
 export class MembershipStore {
@@ -23,6 +25,7 @@ export class MembershipStore {
   readonly #members: Map<MemberId, MemberRecord>;
   readonly #removed: Set<MemberId>;
   #clusterVersion: string | undefined;
+  #downgrade: DowngradeInfo;
 
   private constructor(backend: Backend) {
     this.#backend = backend;
@@ -31,6 +34,7 @@ export class MembershipStore {
     );
     this.#removed = new Set(rowsOf(backend, buckets.membersRemoved).map(idOf));
     this.#clusterVersion = backend.get(buckets.cluster, versionKey)?.toString();
+    this.#downgrade = downgradeOf(backend.get(buckets.cluster, downgradeKey));
   }
 
   /** Reads what `backend` holds. Throws CorruptionError. */
@@ -72,6 +76,11 @@ export class MembershipStore {
   /** As decided by the cluster, `3.6.0`; undefined before the first decision. */
   get clusterVersion(): string | undefined {
     return this.#clusterVersion;
+  }
+
+  /** The downgrade that goes on; not enabled when there is none. */
+  get downgrade(): DowngradeInfo {
+    return { ...this.#downgrade };
   }
 
   /**
@@ -137,6 +146,14 @@ export class MembershipStore {
     this.#backend.put(buckets.cluster, versionKey, Buffer.from(version));
   }
 
+  /** Stages that a downgrade begins or ends. */
+  setDowngrade(info: DowngradeInfo): void {
+    this.#downgrade = info.enabled ? { ...info } : DowngradeInfo.create();
+    const { enabled, targetVersion } = this.#downgrade;
+    const json = JSON.stringify({ 'target-version': targetVersion, enabled });
+    this.#backend.put(buckets.cluster, downgradeKey, Buffer.from(json));
+  }
+
   #checkAdd(member: MemberRecord): void {
     // The same answer as for an unknown member, as etcd gives it.
     if (this.#removed.has(member.id)) throw new KvError('memberNotFound');
@@ -192,4 +209,17 @@ function idOf({ key }: Row): MemberId {
   const id = parseId(key);
   if (id === undefined) throw new CorruptionError('backend', 'not the id of a member', { key });
   return id;
+}
+
+function downgradeOf(value: Buffer | undefined): DowngradeInfo {
+  if (value === undefined) return DowngradeInfo.create();
+  try {
+    const { 'target-version': targetVersion, enabled } = JSON.parse(value.toString()) as Record<string, unknown>;
+    return DowngradeInfo.create({ enabled: enabled === true, targetVersion: String(targetVersion) });
+  } catch (cause) {
+    throw new CorruptionError('backend', 'not the state of a downgrade', {
+      value: value.toString(),
+      reason: String(cause),
+    });
+  }
 }

@@ -5,6 +5,8 @@ import {
   type AlarmResponse,
   AlarmType,
   type DefragmentResponse,
+  DowngradeRequestDowngradeAction,
+  type DowngradeResponse,
   type HashKVResponse,
   type MoveLeaderResponse,
   maintenanceService,
@@ -13,7 +15,7 @@ import {
 } from '@quorate/proto';
 import type { Caller, CallOptions } from './call.ts';
 
-const { alarm, defragment, hashKV, moveLeader, snapshot, status } = maintenanceService.methods;
+const { alarm, defragment, downgrade, hashKV, moveLeader, snapshot, status } = maintenanceService.methods;
 
 export class Maintenance {
   readonly #caller: Caller;
@@ -66,5 +68,20 @@ export class Maintenance {
   /** Hands leadership to a member. Must be asked of the leader: give its endpoint in `call`. */
   moveLeader(targetID: bigint, call?: CallOptions): Promise<MoveLeaderResponse> {
     return this.#caller.unary(moveLeader, { targetID }, call);
+  }
+
+  /** Whether the cluster could be downgraded to `version`; rejects when not. Changes nothing. */
+  downgradeValidate(version: string, call?: CallOptions): Promise<DowngradeResponse> {
+    return this.#caller.unary(downgrade, { action: DowngradeRequestDowngradeAction.VALIDATE, version }, call);
+  }
+
+  /** Begins a downgrade of the cluster to `version`, one minor version below its own. */
+  downgradeEnable(version: string, call?: CallOptions): Promise<DowngradeResponse> {
+    return this.#caller.unary(downgrade, { action: DowngradeRequestDowngradeAction.ENABLE, version }, call);
+  }
+
+  /** Ends a downgrade; the cluster's version rises again to what its members run. */
+  downgradeCancel(call?: CallOptions): Promise<DowngradeResponse> {
+    return this.#caller.unary(downgrade, { action: DowngradeRequestDowngradeAction.CANCEL }, call);
   }
 }

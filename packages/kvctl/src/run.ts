@@ -5,6 +5,7 @@ import { alarmCommand } from './commands/alarm.ts';
 import { checkCommand } from './commands/check.ts';
 import { compactionCommand } from './commands/compaction.ts';
 import { completionCommand } from './commands/completion.ts';
+import { downgradeCommand } from './commands/downgrade.ts';
 import { electCommand } from './commands/elect.ts';
 import { endpointCommand } from './commands/endpoint.ts';
 import { delCommand, getCommand, putCommand } from './commands/kv.ts';
@@ -62,6 +63,7 @@ function buildProgram(terminal: Terminal): Command {
     checkCommand(terminal),
     makeMirrorCommand(terminal),
     moveLeaderCommand(terminal),
+    downgradeCommand(terminal),
     completionCommand(terminal),
     versionCommand(terminal),
   ];

@@ -43,7 +43,7 @@ import type { DaemonConfig } from './config.ts';
 import type { HostUrl } from './flags/urls.ts';
 import { checkFounding, type ResolveHost } from './founding.ts';
 import { makeRoutes } from './http/routes.ts';
-import { clusterVersion, memberHealth } from './member-health.ts';
+import { memberHealth } from './member-health.ts';
 
 /** How long running calls may take to end when the daemon stops. Streams that stay open for ever do not hold it up longer. */
 const drainLimitMs = 2_000;
@@ -216,7 +216,6 @@ export class Daemon {
 function observeIdentity(meter: Meter, member: Member): void {
   const facts = {
     etcd_server_version: ['Which version is running.', { server_version: etcdVersion }],
-    etcd_cluster_version: ['Which version the cluster agrees on.', { cluster_version: clusterVersion }],
     etcd_server_id: ['Server or member ID in hexadecimal format.', { server_id: formatId(member.identity.memberId) }],
   } as const;
   for (const [name, [help, labels]] of Object.entries(facts)) meter.gauge({ name, help, labels }).set(1);

@@ -4,9 +4,6 @@ import { RangeRequest } from '@quorate/proto';
 import { etcdVersion, type Member, storageVersion } from '@quorate/server';
 import type { HealthSource } from './http/health-source.ts';
 
-/** Version of the API the whole cluster agrees on; fixed until members of different versions can be mixed. */
-export const clusterVersion: string = storageVersion;
-
 export function memberHealth(member: Member): HealthSource {
   return {
     alarms: () => (member.isServing ? member.state.alarms.list().map(({ alarm }) => alarm) : []),
@@ -14,7 +11,10 @@ export function memberHealth(member: Member): HealthSource {
     isLearner: () => member.isLearner,
     serializableRead: () => readOne(member, true),
     linearizableRead: () => readOne(member, false),
-    versions: { server: etcdVersion, cluster: clusterVersion, storage: storageVersion },
+    versions: () => {
+      const cluster = member.clusterVersion;
+      return { server: etcdVersion, cluster: cluster ?? 'not_decided', storage: cluster ?? storageVersion };
+    },
   };
 }
 

@@ -113,6 +113,7 @@ export {
 export { HealthCheckRequest, HealthCheckResponse, HealthCheckResponseServingStatus } from './gen/health.ts';
 export {
   ClusterVersionSet,
+  DowngradeInfoSet,
   InternalRaftRequest,
   LeaseRecord,
   MemberAttributesSet,

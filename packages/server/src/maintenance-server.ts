@@ -58,7 +58,7 @@ export class MaintenanceServer {
   /** Never goes through the log: every member answers for itself, learners too. */
   status(): StatusResponse {
     const { headers, leadership, state, raft, quotaBytes } = this.#options;
-    const { backend, store, alarms, applyLoop } = state();
+    const { backend, store, alarms, applyLoop, members } = state();
     const { committedIndex, term, isLearner } = raft();
     const errors = leadership.leader === noMember ? ['etcdserver: no leader'] : [];
     for (const { memberID, alarm } of alarms.list()) {
@@ -77,8 +77,10 @@ export class MaintenanceServer {
       raftAppliedIndex: applyLoop.appliedIndex,
       errors,
       isLearner,
-      storageVersion,
+      // What is stored is what the cluster's version may hold: it goes up and down with it.
+      storageVersion: members.clusterVersion ?? storageVersion,
       dbSizeQuota: quotaBytes,
+      downgradeInfo: members.downgrade,
     });
   }
 

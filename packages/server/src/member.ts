@@ -3,13 +3,14 @@
  * knows the world only through its Runtime, so a program on Node.js and the simulator run the very same member.
  */
 import type { MemberId } from '@quorate/base';
-import { MemberAttributesSet } from '@quorate/proto';
+import { type InternalRaftRequest, MemberAttributesSet } from '@quorate/proto';
 import { Quota } from '@quorate/quota';
 import { boot } from './bootstrap.ts';
 import { ClusterServer } from './cluster-server.ts';
 import { ClusterVersion } from './cluster-version.ts';
 import { type MemberConfig, requestTimeoutMs } from './config.ts';
 import { MemberCore } from './core.ts';
+import { DowngradeServer } from './downgrade-server.ts';
 import { ElectionServer } from './election-server.ts';
 import type { HeaderSource } from './header.ts';
 import { KvServer } from './kv-server.ts';
@@ -37,6 +38,7 @@ export class Member {
   readonly elections: ElectionServer;
   readonly cluster: ClusterServer;
   readonly maintenance: MaintenanceServer;
+  readonly downgrades: DowngradeServer;
   readonly #core: MemberCore;
   readonly #local: LocalKv;
 
@@ -123,7 +125,8 @@ export class Member {
         pause: () => new Promise((resolve) => clock.soon(resolve)),
       },
     });
-    new ClusterVersion(core).watch();
+    this.downgrades = downgradesOf(core);
+    watchVersion(core);
     const watch = new SpaceWatch(quota, runtime.logger);
     core.onTick(() => {
       if (core.isServing) watch.look(core.state.backend.sizeInUseBytes());
@@ -163,6 +166,11 @@ export class Member {
     return this.#core.hash();
   }
 
+  /** As decided by the cluster, `3.6.0`; undefined before the first decision, and while a received snapshot takes its place. */
+  get clusterVersion(): string | undefined {
+    return this.#core.isServing ? this.#core.state.members.clusterVersion : undefined;
+  }
+
   get isLearner(): boolean {
     return this.#core.isLearner;
   }
@@ -199,4 +207,19 @@ export class Member {
     this.endStreams();
     return this.#core.stop();
   }
+}
+
+function downgradesOf(core: MemberCore): DowngradeServer {
+  const { headers, reads, runtime } = core;
+  const propose = (request: InternalRaftRequest) => core.propose(request);
+  return new DowngradeServer({ headers, logger: runtime.logger, reads, state: () => core.state, propose });
+}
+
+function watchVersion(core: MemberCore): void {
+  const { memberId, leadership, proposals, runtime } = core;
+  const { clock, logger, meter, peers } = runtime;
+  const state = (): StateMachine | undefined => (core.isServing ? core.state : undefined);
+  const term = (): number => core.term;
+  const version = new ClusterVersion({ memberId, clock, logger, meter, leadership, proposals, peers, state, term });
+  core.onTick(() => version.tick());
 }

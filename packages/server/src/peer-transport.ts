@@ -82,5 +82,7 @@ export interface PeerTransport {
   askPromote(to: MemberId, id: MemberId, timeoutMs: number): Promise<PromoteAnswer>;
   /** Milliseconds (clock) since when the peer is connected without a break, undefined while it is not. */
   connectedSinceMs(peer: MemberId): number | undefined;
+  /** Version of the server that the peer runs, as it said when it was connected last; undefined before. */
+  versionOf(peer: MemberId): string | undefined;
   stop(): Promise<void>;
 }

@@ -11,15 +11,16 @@ import {
   PromoteAnswer,
   type Message as RaftMessage,
 } from '@quorate/proto';
-import type {
-  LeaseQuestion,
-  PeerAddress,
-  PeerHandler,
-  PeerIdentity,
-  PeerTransport,
-  RemoteInfo,
-  SnapshotChunks,
-  Speaker,
+import {
+  etcdVersion,
+  type LeaseQuestion,
+  type PeerAddress,
+  type PeerHandler,
+  type PeerIdentity,
+  type PeerTransport,
+  type RemoteInfo,
+  type SnapshotChunks,
+  type Speaker,
 } from '@quorate/server';
 import type { SimProcess } from './process.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -332,6 +333,11 @@ class SimPeers implements PeerTransport {
 
   connectedSinceMs(peer: MemberId): number | undefined {
     return this.#network.reaches(this.#identity!.memberId, peer) ? 0 : undefined;
+  }
+
+  /** All members of a simulation run the version of this source. */
+  versionOf(peer: MemberId): string | undefined {
+    return this.#network.reaches(this.#identity!.memberId, peer) ? etcdVersion : undefined;
   }
 
   stop(): Promise<void> {

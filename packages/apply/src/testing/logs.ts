@@ -24,6 +24,9 @@ const attributes = memberIds.map((memberId) => ({
   memberAttributesSet: { memberId, name: `member ${memberId}`, clientUrls: [`http://c${memberId}`], incarnation: 0n },
 }));
 const versions = fc.constantFrom('3.5.0', '3.6.0').map((version) => ({ clusterVersionSet: { version } }));
+const downgrades = fc
+  .boolean()
+  .map((enabled) => ({ downgradeInfoSet: { enabled, targetVersion: enabled ? '3.5.0' : '' } }));
 const unsupported = fc.constantFrom<Partial<InternalRaftRequest>>({ authEnable: {} }, { leaseRevoke: { id: 7n } }, {});
 
 const normal: fc.Arbitrary<Content> = fc
@@ -35,6 +38,7 @@ const normal: fc.Arbitrary<Content> = fc
       { weight: 1, arbitrary: alarms },
       { weight: 1, arbitrary: attributes },
       { weight: 1, arbitrary: versions },
+      { weight: 1, arbitrary: downgrades },
       { weight: 1, arbitrary: unsupported },
     ),
   })

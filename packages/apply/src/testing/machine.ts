@@ -224,7 +224,7 @@ export class Machine<Behind extends Backend = TestBackend> {
       `index ${loop.appliedIndex} term ${loop.appliedTerm} voters ${loop.confState.voters.join()}`,
       `alarms ${alarms.list().map((alarm) => `${alarm.memberID}:${alarm.alarm}`)}`,
       `members ${members.list().map((member) => `${member.id}/${member.name}/${member.peerURLs}/${member.clientURLs}`)}`,
-      `version ${members.clusterVersion}`,
+      `version ${members.clusterVersion} downgrade to ${members.downgrade.targetVersion}`,
       `revision ${currentRevision} compacted ${compactRevision}`,
     ];
     for (let revision = Math.max(1, compactRevision); revision <= currentRevision; revision++) {

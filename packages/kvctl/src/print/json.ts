@@ -8,6 +8,7 @@ import {
   AlarmResponse,
   type Codec,
   DeleteRangeResponse,
+  DowngradeResponse,
   Event,
   type FieldInfo,
   HashKVResponse,
@@ -72,6 +73,7 @@ export function jsonPrinter(output: Output, { hex }: { hex: boolean }): Printer 
     memberUpdate: (response) => line(messageJson(MemberUpdateResponse, response)),
     memberPromote: (response) => line(messageJson(MemberPromoteResponse, response)),
     moveLeader: (response) => line(messageJson(MoveLeaderResponse, response)),
+    downgrade: (response) => line(messageJson(DowngradeResponse, response)),
     endpointHealth: (list) => line(array(list.map(healthJson))),
     endpointStatus: (list) =>
       line(array(list.map(({ endpoint, status }) => pair(endpoint, 'Status', messageJson(StatusResponse, status))))),

@@ -3,6 +3,7 @@ import {
   AlarmResponse,
   type Codec,
   DeleteRangeResponse,
+  DowngradeResponse,
   LeaseRevokeResponse,
   MemberAddResponse,
   MemberListResponse,
@@ -45,5 +46,6 @@ export function protobufPrinter(output: Output): Printer {
     memberUpdate: raw(MemberUpdateResponse),
     memberPromote: raw(MemberPromoteResponse),
     moveLeader: raw(MoveLeaderResponse),
+    downgrade: raw(DowngradeResponse),
   };
 }

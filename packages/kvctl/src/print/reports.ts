@@ -2,6 +2,7 @@
 import type {
   AlarmResponse,
   DeleteRangeResponse,
+  DowngradeResponse,
   HashKVResponse,
   LeaseGrantResponse,
   LeaseKeepAliveResponse,
@@ -62,6 +63,7 @@ export interface Reports {
   readonly memberUpdate: (response: MemberUpdateResponse, options: { readonly id: bigint }) => void;
   readonly memberPromote: (response: MemberPromoteResponse, options: { readonly id: bigint }) => void;
   readonly moveLeader: (response: MoveLeaderResponse, leader: { readonly from: bigint; readonly to: bigint }) => void;
+  readonly downgrade: (response: DowngradeResponse, options: { readonly action: string }) => void;
   readonly memberList: (response: MemberListResponse) => void;
   readonly endpointHealth: (list: readonly EndpointHealth[]) => void;
   readonly endpointStatus: (list: readonly EndpointStatus[]) => void;

@@ -43,6 +43,8 @@ export function simplePrinter(output: Output, { hex }: { hex: boolean }): Printe
     memberPromote: ({ header }, { id }) => output.out(memberLine(id, 'promoted in', header)),
     moveLeader: (_response, { from, to }) =>
       output.out(`Leadership transferred from ${formatId(from)} to ${formatId(to)}\n`),
+    downgrade: ({ version }, { action }) =>
+      output.out(`Downgrade ${action} success, cluster version ${fromText(version)}\n`),
     memberList: ({ members }) => output.out(lines(memberRows(members))),
     endpointHealth: (list) => {
       for (const { endpoint, healthy, tookMs, error } of list) {

@@ -9,7 +9,7 @@ export interface HealthSource {
   serializableRead(): Promise<void>;
   /** Reads with the agreement of a quorum, within the time a request may take. Rejects with the error a client would get. */
   linearizableRead(): Promise<void>;
-  readonly versions: ServedVersions;
+  versions(): ServedVersions;
 }
 
 /** Versions as etcd tells them. */

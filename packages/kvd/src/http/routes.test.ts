@@ -13,7 +13,7 @@ const healthy: HealthSource = {
   isLearner: () => false,
   serializableRead: async () => {},
   linearizableRead: async () => {},
-  versions: { server: '3.6.14', cluster: '3.6.0', storage: '3.6.0' },
+  versions: () => ({ server: '3.6.14', cluster: '3.6.0', storage: '3.6.0' }),
 };
 
 interface Answer {

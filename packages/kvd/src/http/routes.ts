@@ -74,9 +74,9 @@ async function serve(
   else await route(request.method, new URLSearchParams(query), response);
 }
 
-function serveVersion(method: string | undefined, { versions }: HealthSource, response: ServerResponse): void {
+function serveVersion(method: string | undefined, health: HealthSource, response: ServerResponse): void {
   if (!isGet(method, response)) return;
-  const { server, cluster, storage } = versions;
+  const { server, cluster, storage } = health.versions();
   response.setHeader('Content-Type', 'application/json');
   response.end(JSON.stringify({ etcdserver: server, etcdcluster: cluster, storage }));
 }

@@ -240,6 +240,68 @@ export const ClusterVersionSet: Codec<ClusterVersionSet> = {
   },
 };
 
+/** A downgrade begins (with the version it goes to) or ends. */
+export interface DowngradeInfoSet {
+  enabled: boolean;
+  targetVersion: string;
+}
+
+export const DowngradeInfoSet: Codec<DowngradeInfoSet> = {
+  name: 'internalpb.DowngradeInfoSet',
+  fields: [
+    { name: 'enabled', json: 'enabled', property: 'enabled', number: 1, kind: 'bool', repeated: false },
+    { name: 'target_version', json: 'targetVersion', property: 'targetVersion', number: 2, kind: 'string', repeated: false },
+  ],
+  create(init?: Partial<DowngradeInfoSet>): DowngradeInfoSet {
+    return {
+      enabled: init?.enabled ?? false,
+      targetVersion: init?.targetVersion ?? '',
+    };
+  },
+  size(m: DowngradeInfoSet): number {
+    let n = 0;
+    if (m.enabled) n += 2;
+    if (m.targetVersion !== '') n += 1 + sizeString(m.targetVersion);
+    return n;
+  },
+  write(m: DowngradeInfoSet, w: Writer): void {
+    if (m.enabled) {
+      w.byte(8);
+      w.byte(m.enabled ? 1 : 0);
+    }
+    if (m.targetVersion !== '') {
+      w.byte(18);
+      w.string(m.targetVersion);
+    }
+  },
+  encode(m: DowngradeInfoSet): Buffer {
+    const w = new Writer(DowngradeInfoSet.size(m));
+    DowngradeInfoSet.write(m, w);
+    return w.finish();
+  },
+  read(r: Reader, end: number, into?: DowngradeInfoSet): DowngradeInfoSet {
+    const m = into ?? DowngradeInfoSet.create();
+    while (r.pos < end) {
+      const tag = r.tag();
+      switch (tag) {
+        case 8:
+          m.enabled = r.bool();
+          break;
+        case 18:
+          m.targetVersion = r.string();
+          break;
+        default:
+          r.skip(tag);
+      }
+    }
+    r.checkEnd(end);
+    return m;
+  },
+  decode(bytes: Buffer): DowngradeInfoSet {
+    return DowngradeInfoSet.read(new Reader(bytes), bytes.length);
+  },
+};
+
 /**
  * A member as the membership store keeps it, and the context of a configuration change. What has a meaning only in a change is
  * not kept.
@@ -416,6 +478,7 @@ export interface InternalRaftRequest {
   authRoleRevokePermission: AuthRoleRevokePermissionRequest | undefined;
   clusterVersionSet: ClusterVersionSet | undefined;
   memberAttributesSet: MemberAttributesSet | undefined;
+  downgradeInfoSet: DowngradeInfoSet | undefined;
 }
 
 export const InternalRaftRequest: Codec<InternalRaftRequest> = {
@@ -450,6 +513,7 @@ export const InternalRaftRequest: Codec<InternalRaftRequest> = {
     { name: 'auth_role_revoke_permission', json: 'authRoleRevokePermission', property: 'authRoleRevokePermission', number: 1204, kind: 'message', repeated: false, message: () => AuthRoleRevokePermissionRequest },
     { name: 'cluster_version_set', json: 'clusterVersionSet', property: 'clusterVersionSet', number: 1300, kind: 'message', repeated: false, message: () => ClusterVersionSet },
     { name: 'member_attributes_set', json: 'memberAttributesSet', property: 'memberAttributesSet', number: 1301, kind: 'message', repeated: false, message: () => MemberAttributesSet },
+    { name: 'downgrade_info_set', json: 'downgradeInfoSet', property: 'downgradeInfoSet', number: 1302, kind: 'message', repeated: false, message: () => DowngradeInfoSet },
   ],
   create(init?: Partial<InternalRaftRequest>): InternalRaftRequest {
     return {
@@ -482,6 +546,7 @@ export const InternalRaftRequest: Codec<InternalRaftRequest> = {
       authRoleRevokePermission: init?.authRoleRevokePermission,
       clusterVersionSet: init?.clusterVersionSet,
       memberAttributesSet: init?.memberAttributesSet,
+      downgradeInfoSet: init?.downgradeInfoSet,
     };
   },
   size(m: InternalRaftRequest): number {
@@ -515,6 +580,7 @@ export const InternalRaftRequest: Codec<InternalRaftRequest> = {
     if (m.authRoleRevokePermission !== undefined) n += 2 + sizeDelimited(AuthRoleRevokePermissionRequest.size(m.authRoleRevokePermission));
     if (m.clusterVersionSet !== undefined) n += 2 + sizeDelimited(ClusterVersionSet.size(m.clusterVersionSet));
     if (m.memberAttributesSet !== undefined) n += 2 + sizeDelimited(MemberAttributesSet.size(m.memberAttributesSet));
+    if (m.downgradeInfoSet !== undefined) n += 2 + sizeDelimited(DowngradeInfoSet.size(m.downgradeInfoSet));
     return n;
   },
   write(m: InternalRaftRequest, w: Writer): void {
@@ -663,6 +729,11 @@ export const InternalRaftRequest: Codec<InternalRaftRequest> = {
       w.uint32(MemberAttributesSet.size(m.memberAttributesSet));
       MemberAttributesSet.write(m.memberAttributesSet, w);
     }
+    if (m.downgradeInfoSet !== undefined) {
+      w.uint32(10418);
+      w.uint32(DowngradeInfoSet.size(m.downgradeInfoSet));
+      DowngradeInfoSet.write(m.downgradeInfoSet, w);
+    }
   },
   encode(m: InternalRaftRequest): Buffer {
     const w = new Writer(InternalRaftRequest.size(m));
@@ -788,6 +859,10 @@ export const InternalRaftRequest: Codec<InternalRaftRequest> = {
           break;
         case 10410:
           m.memberAttributesSet = MemberAttributesSet.read(r, r.enter(), m.memberAttributesSet);
+          r.leave();
+          break;
+        case 10418:
+          m.downgradeInfoSet = DowngradeInfoSet.read(r, r.enter(), m.downgradeInfoSet);
           r.leave();
           break;
         default:

@@ -114,6 +114,10 @@ export class GrpcPeerTransport implements PeerTransport {
     return this.#links.get(peer)?.connectedSinceMs;
   }
 
+  versionOf(peer: MemberId): string | undefined {
+    return this.#links.get(peer)?.version;
+  }
+
   async stop(): Promise<void> {
     for (const link of this.#links.values()) link.stop();
     this.#links.clear();

@@ -77,6 +77,7 @@ export class PeerLink {
   #wasConnected = false;
   #stopped = false;
   #incarnation = 0n;
+  #version: string | undefined;
 
   constructor(options: PeerLinkOptions) {
     this.#options = options;
@@ -101,6 +102,11 @@ export class PeerLink {
   /** Of the peer's data directory, as its last hello said; 0n before. */
   get incarnation(): bigint {
     return this.#incarnation;
+  }
+
+  /** Of the peer's server, as its last hello said; undefined before. */
+  get version(): string | undefined {
+    return this.#version;
   }
 
   /** Since when the peer accepted our stream without a break; undefined while it has not. */
@@ -224,6 +230,7 @@ export class PeerLink {
     if (hello === undefined || this.#stream !== stream || stream.sinceMs !== undefined) return;
     const { logger, peer, clock, refusalOf } = this.#options;
     this.#incarnation = hello.incarnation;
+    this.#version = hello.version;
     const refusal = refusalOf({ from: peer, incarnation: hello.incarnation });
     if (refusal !== undefined) {
       logger.warn('does not speak to a member', { peer: formatId(peer), reason: refusal });
