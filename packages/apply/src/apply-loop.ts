@@ -15,7 +15,15 @@
  * A refusal (KvError) is the outcome of an entry like any other. Any other error means that this member's state can no longer be
  * trusted: it ends the process, and nothing of the entry can be committed any more (see entry-backend.ts).
  */
-import { CorruptionError, type CrashPoints, FatalError, invariant, type MemberId } from '@quorate/base';
+import {
+  type Clock,
+  CorruptionError,
+  type CrashPoints,
+  FatalError,
+  invariant,
+  type MemberId,
+  type Meter,
+} from '@quorate/base';
 import {
   type ConfState,
   DecodeError,
@@ -57,6 +65,9 @@ export interface ApplyLoopOptions {
   readonly alarms: AlarmBook;
   readonly members: MembershipStore;
   readonly leases: LeaseTable;
+  /** Only to tell how long requests took: nothing that is applied depends on it. */
+  readonly clock: Clock;
+  readonly meter: Meter;
   readonly crash: CrashPoints;
   readonly hooks: ApplyHooks;
 }
@@ -73,11 +84,11 @@ export class ApplyLoop {
 
   /** Starts where the backend stands. Throws CorruptionError. */
   constructor(options: ApplyLoopOptions) {
-    const { memberId, backend, store, alarms, members, leases, crash, hooks } = options;
+    const { memberId, backend, store, alarms, members, leases, clock, meter, crash, hooks } = options;
     this.#memberId = memberId;
     this.#backend = backend;
     this.#index = new ConsistentIndex(backend);
-    this.#chain = buildApplyChain({ store, alarms, members, leases });
+    this.#chain = buildApplyChain({ store, alarms, members, leases }, clock, meter);
     this.#members = members;
     this.#store = store;
     this.#crash = crash;

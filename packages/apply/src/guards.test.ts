@@ -1,3 +1,4 @@
+import { silentMeter } from '@quorate/base';
 import {
   AlarmRequest,
   AlarmRequestAlarmAction,
@@ -11,7 +12,7 @@ import type { Applier, Outcome } from './applier.ts';
 import { buildApplyChain } from './apply-chain.ts';
 import { CorruptApplier, NoSpaceApplier } from './guards.ts';
 import { knownLeases } from './testing/arbitraries.ts';
-import { Machine, TestLeases } from './testing/machine.ts';
+import { Machine, ManualClock, TestLeases } from './testing/machine.ts';
 import { bytes, del, get, op, put, txn } from './testing/requests.ts';
 
 const alarm = { memberID: 5n, alarm: AlarmType.NOSPACE };
@@ -96,12 +97,13 @@ describe('B83: what each alarm refuses, and what it lets pass', () => {
 });
 
 test('under both alarms a put is answered as corrupt', () => {
-  const chain = buildApplyChain({
+  const state = {
     store: {} as Machine['store'],
     members: {} as Machine['members'],
     leases: new TestLeases(),
     alarms: standing(AlarmType.NOSPACE, AlarmType.CORRUPT),
-  });
+  };
+  const chain = buildApplyChain(state, new ManualClock(), silentMeter);
   expect(verdict(chain, { put: put('a') })).toBe('corrupt');
 });
 

@@ -219,6 +219,4 @@ function observeIdentity(meter: Meter, member: Member): void {
     etcd_server_id: ['Server or member ID in hexadecimal format.', { server_id: formatId(member.identity.memberId) }],
   } as const;
   for (const [name, [help, labels]] of Object.entries(facts)) meter.gauge({ name, help, labels }).set(1);
-  const help = 'Whether or not this member is a learner. 1 if is, 0 otherwise.';
-  meter.observedGauge({ name: 'etcd_server_is_learner', help }, () => (member.isLearner ? 1 : 0));
 }

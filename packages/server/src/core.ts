@@ -3,7 +3,7 @@
  */
 import type { ApplyResult } from '@quorate/apply';
 import type { Backend } from '@quorate/backend';
-import { formatId, invariant, type MemberId } from '@quorate/base';
+import { type Counter, formatId, invariant, type MemberId } from '@quorate/base';
 import { WatchHub } from '@quorate/mvcc';
 import { ConfState, type Entry, type InternalRaftRequest, KvError, type Message } from '@quorate/proto';
 import type { MemoryStorage, RawNode } from '@quorate/raft';
@@ -46,6 +46,7 @@ export class MemberCore {
   readonly #compactor: LogCompactor;
   readonly #standing: Standing;
   readonly #tickListeners: (() => void)[] = [];
+  readonly #slowApplies: Counter;
   #promote: PeerHandler['promote'] = () => Promise.reject(new KvError('stopped'));
   #state: StateMachine | undefined;
   #stopping = false;
@@ -73,6 +74,10 @@ export class MemberCore {
     const { wal } = booted;
     this.#compactor = new LogCompactor({ config, crash, logger, wal, storage: this.#storage, onFatal });
     this.#node = this.#buildNode();
+    this.#slowApplies = this.runtime.meter.counter({
+      name: 'etcd_server_slow_apply_total',
+      help: 'Batches of committed requests whose applying took longer than the warning limit.',
+    });
     this.#publishGauges();
   }
 
@@ -278,9 +283,7 @@ export class MemberCore {
       'The total number of consensus proposals applied.',
       () => this.appliedIndex,
     );
-    gauge('etcd_server_is_learner', 'Whether or not this member is a learner. 1 if is, 0 otherwise.', () =>
-      Number(this.isLearner),
-    );
+    gauge('etcd_server_is_learner', 'Whether this member is a learner: 0 or 1.', () => Number(this.isLearner));
   }
 
   #openState(backend: Backend): Promise<StateMachine> {
@@ -335,6 +338,7 @@ export class MemberCore {
     commits.touched(applyLoop.appliedIndex);
     const tookMs = clock.nowMs() - startedMs;
     if (tookMs > this.config.warningApplyMs) {
+      this.#slowApplies.add();
       logger.warn('apply request took too long', { tookMs, entries: entries.length });
     }
     let bytes = 0;

@@ -47,6 +47,7 @@ export class ReadIndex {
   /** Confirmed, waiting for their index to be applied; ascending. */
   readonly #confirmed: { readonly index: number; reads: Read[] }[] = [];
   readonly #slow: Counter;
+  readonly #failed: Counter;
   #lastRound: number;
   #stopped: KvError | undefined;
 
@@ -54,10 +55,15 @@ export class ReadIndex {
     this.#options = options;
     // As with proposal ids: a context of a former run of this member must not come back.
     this.#lastRound = (Math.floor(options.clock.wallMs()) * 4096) % Number.MAX_SAFE_INTEGER;
-    this.#slow = options.meter.counter({
-      name: 'etcd_server_slow_read_indexes_total',
-      help: 'The total number of pending read indexes not in sync with leader or timed out read index requests.',
-    });
+    const counter = (name: string, help: string): Counter => options.meter.counter({ name, help });
+    this.#slow = counter(
+      'etcd_server_slow_read_indexes_total',
+      'Read-index rounds that had to be asked again, and linearizable reads that timed out.',
+    );
+    this.#failed = counter(
+      'etcd_server_read_indexes_failed_total',
+      'Linearizable reads that were not confirmed in time.',
+    );
   }
 
   /** Calls `done` when a linearizable read may run, synchronously within the turn that allows it. */
@@ -143,6 +149,7 @@ export class ReadIndex {
         kept.push(read);
       } else {
         this.#slow.add();
+        this.#failed.add();
         read.done(this.#options.timeoutError(read.startedMs));
       }
     }

@@ -68,7 +68,7 @@ export class StateMachine {
     if (runtime.onChanges !== undefined) store.onChanges(runtime.onChanges);
     const alarms = AlarmStore.open(backend);
     const members = MembershipStore.open(backend);
-    const applyLoop = new ApplyLoop({ memberId, backend, store, leases, alarms, members, crash, hooks });
+    const applyLoop = new ApplyLoop({ memberId, backend, store, leases, alarms, members, clock, meter, crash, hooks });
     const commits = new CommitSchedule({
       backend,
       clock,

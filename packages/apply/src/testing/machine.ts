@@ -6,6 +6,7 @@ import {
   type Key,
   type LeaseId,
   type MemberId,
+  type Meter,
   noCrashPoints,
   silentLogger,
   silentMeter,
@@ -38,10 +39,12 @@ export interface MachineOptions<Behind extends Backend = TestBackend> {
   readonly memberId?: MemberId;
   readonly crash?: CrashPoints;
   readonly leases?: readonly LeaseId[];
+  /** Default: one that forgets. */
+  readonly meter?: Meter;
 }
 
 /** No time passes; later turns come when asked for. */
-class ManualClock implements Clock {
+export class ManualClock implements Clock {
   #later: (() => void)[] = [];
 
   nowMs(): number {
@@ -148,6 +151,8 @@ export class Machine<Behind extends Backend = TestBackend> {
       alarms: this.alarms,
       members: this.members,
       leases: new TestLeases(options.leases, entryBackend),
+      clock,
+      meter: options.meter ?? silentMeter,
       crash: options.crash ?? noCrashPoints,
       hooks: {
         resolve: (id, result) => this.results.set(id, result),
