@@ -60,6 +60,7 @@ describe('settings', () => {
       ...['--listen-metrics-urls', 'http://127.0.0.1:3', '--max-concurrent-streams', '21'],
       ...['--grpc-keepalive-min-time', '22s', '--grpc-keepalive-interval', '23s', '--grpc-keepalive-timeout', '24s'],
       ...['--initial-cluster-state', 'existing', '--wal-segment-bytes', '65537'],
+      ...['--snapshot-bytes-per-second', '26'],
       ...['--rpc-transport', 'grpc-js', '--strict-reconfig-check=false', '--max-learners', '25', '--force-new-cluster'],
     );
     expect(member).toMatchObject({
@@ -89,6 +90,7 @@ describe('settings', () => {
       maxLearners: 25,
       forceNewCluster: true,
       walSegmentBytes: 65_537,
+      snapshotBytesPerSecond: 26,
     });
     expect(rest).toEqual({
       dataDir: '/d',

@@ -98,6 +98,7 @@ function memberConfigOf(values: FlagValues): MemberConfig {
     // etcd takes 0 for the default in these.
     snapshotCount: values.snapshotCount || memberDefaults.snapshotCount,
     snapshotCatchUpEntries: values.snapshotCatchupEntries || memberDefaults.snapshotCatchUpEntries,
+    snapshotBytesPerSecond: values.snapshotBytesPerSecond,
     backendBatchIntervalMs: values.backendBatchInterval || memberDefaults.backendBatchIntervalMs,
     backendBatchLimit: values.backendBatchLimit || memberDefaults.backendBatchLimit,
     compactionBatchLimit: values.compactionBatchLimit || memberDefaults.compactionBatchLimit,

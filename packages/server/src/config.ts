@@ -34,6 +34,8 @@ export interface MemberConfig {
   readonly snapshotCount: number;
   /** `--snapshot-catchup-entries`: entries kept behind a compaction for slow followers. */
   readonly snapshotCatchUpEntries: number;
+  /** `--snapshot-bytes-per-second`: most bytes a second that one snapshot is sent to another member with; 0 for no limit. */
+  readonly snapshotBytesPerSecond: number;
   /** Most bytes of entries kept in memory behind the applied index, whatever their number. */
   readonly logWindowBytesMax: number;
   /** `--quota-backend-bytes`: 0 means 2 GiB, negative switches the quota off. */
@@ -76,6 +78,7 @@ export const memberDefaults: Omit<MemberConfig, 'name' | 'initialCluster' | 'adv
   initialElectionTickAdvance: true,
   snapshotCount: 10_000,
   snapshotCatchUpEntries: 5_000,
+  snapshotBytesPerSecond: 64 * 1024 * 1024,
   logWindowBytesMax: 64 * 1024 * 1024,
   quotaBackendBytes: 0,
   maxTxnOps: 128,

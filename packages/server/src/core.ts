@@ -22,6 +22,7 @@ import { type Proposal, Proposals } from './proposals.ts';
 import { RaftNode } from './raft-node.ts';
 import { ReadIndex } from './read-index.ts';
 import type { Runtime } from './runtime.ts';
+import { SnapshotTransfer } from './snapshot-transfer.ts';
 import { Snapshotter, storeName } from './snapshotter.ts';
 import { Standing } from './standing.ts';
 import { StateMachine } from './state-machine.ts';
@@ -43,6 +44,7 @@ export class MemberCore {
   readonly #rawNode: RawNode;
   readonly #node: RaftNode;
   readonly #snapshotter: Snapshotter;
+  readonly #transfer: SnapshotTransfer;
   readonly #compactor: LogCompactor;
   readonly #standing: Standing;
   readonly #tickListeners: (() => void)[] = [];
@@ -69,6 +71,7 @@ export class MemberCore {
     this.handOver = this.#buildHandOver();
     const pause = (): Promise<void> => new Promise((resolve) => clock.soon(resolve));
     this.#snapshotter = new Snapshotter({ backends, clusterId, checksum, crash, logger, pause });
+    this.#transfer = this.#buildTransfer();
     const onFatal = (error: unknown): void => this.#fatal(error);
     this.watches = new WatchHub({ clock, meter: runtime.meter, onFatal });
     const { wal } = booted;
@@ -255,6 +258,12 @@ export class MemberCore {
     });
   }
 
+  #buildTransfer(): SnapshotTransfer {
+    const { clock, logger, meter, peers } = this.runtime;
+    const { snapshotBytesPerSecond: bytesPerSecond } = this.config;
+    return new SnapshotTransfer({ clock, logger, meter, peers, snapshotter: this.#snapshotter, bytesPerSecond });
+  }
+
   #buildHandOver(): LeadershipHandOver {
     const { clock, logger, peers } = this.runtime;
     return new LeadershipHandOver({
@@ -431,22 +440,19 @@ export class MemberCore {
   }
 
   #sendSnapshot(message: Message): void {
-    const { logger, peers } = this.runtime;
+    const { logger } = this.runtime;
     const report = (ok: boolean): void => this.#node.call(() => this.#rawNode.reportSnapshot(message.to, ok));
-    this.#snapshotter
-      .prepare(message, this.state.backend)
-      .then(({ message: complete, chunks }) => peers.sendSnapshot(complete, chunks))
-      .then(
-        () => report(true),
-        (error: unknown) => {
-          logger.warn('could not send a snapshot', { to: formatId(message.to), reason: String(error) });
-          report(false);
-        },
-      );
+    this.#transfer.send(message, this.state.backend).then(
+      () => report(true),
+      (error: unknown) => {
+        logger.warn('could not send a snapshot', { to: formatId(message.to), reason: String(error) });
+        report(false);
+      },
+    );
   }
 
   async #receiveSnapshot(message: Message, chunks: SnapshotChunks): Promise<void> {
-    await this.#snapshotter.receive(message, chunks, () => this.#node.offerSnapshot(message));
+    await this.#transfer.receive(message, chunks, () => this.#node.offerSnapshot(message));
   }
 
   /** Steps 3 to 5 of the snapshotter's table. Reads and applies wait meanwhile; nothing is proposed to the state. */

@@ -13,6 +13,7 @@ export interface FlagValues {
   readonly walDir: string;
   readonly snapshotCount: number;
   readonly snapshotCatchupEntries: number;
+  readonly snapshotBytesPerSecond: number;
   readonly heartbeatInterval: number;
   readonly electionTimeout: number;
   readonly initialElectionTickAdvance: boolean;
@@ -77,6 +78,11 @@ export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValu
   ),
   snapshotCount: uint('Member', 10_000, 'Number of applied entries between two compactions of the raft log.'),
   snapshotCatchupEntries: uint('Member', 5_000, 'Number of entries kept behind a compaction for slow followers.'),
+  snapshotBytesPerSecond: uint(
+    'Member',
+    67_108_864,
+    'Most bytes per second that a snapshot is sent to another member with; 0 means no limit.',
+  ),
   heartbeatInterval: uint('Member', 100, 'Time (in milliseconds) of a heartbeat interval.'),
   electionTimeout: uint('Member', 1_000, 'Time (in milliseconds) for an election to time out.'),
   initialElectionTickAdvance: bool('Member', true, 'Whether to start just before the first election at boot.'),
