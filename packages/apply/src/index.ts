@@ -10,7 +10,7 @@ export {
   isSerializableTxn,
   txnDepthMax,
 } from './check.ts';
-export { readConsistentIndex, type StoredIndex } from './consistent-index.ts';
+export { ConsistentIndex, readConsistentIndex, type StoredIndex } from './consistent-index.ts';
 export { EntryBackend } from './entry-backend.ts';
 export { MembershipStore } from './membership-store.ts';
 export { RangeScan, rangeResponse } from './range.ts';

@@ -14,6 +14,7 @@ import { lockCommand } from './commands/lock.ts';
 import { makeMirrorCommand } from './commands/make-mirror.ts';
 import { memberCommand } from './commands/member.ts';
 import { moveLeaderCommand } from './commands/move-leader.ts';
+import { snapshotCommand } from './commands/snapshot.ts';
 import { txnCommand } from './commands/txn.ts';
 import { versionCommand } from './commands/version.ts';
 import { watchCommand } from './commands/watch.ts';
@@ -64,6 +65,7 @@ function buildProgram(terminal: Terminal): Command {
     makeMirrorCommand(terminal),
     moveLeaderCommand(terminal),
     downgradeCommand(terminal),
+    snapshotCommand(terminal),
     completionCommand(terminal),
     versionCommand(terminal),
   ];

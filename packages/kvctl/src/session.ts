@@ -44,6 +44,12 @@ export async function withSession(
   }
 }
 
+/** The format of a command that asks no member. Throws ExitError. */
+export function chosenFormat({ terminal, command }: { terminal: Terminal; command: Command }): Format {
+  const globals = readGlobals(command, terminal);
+  return new Format(globals.writeOut, terminal, { hex: globals.hex });
+}
+
 /** Says why nobody answered: "context deadline exceeded" alone would leave the user guessing. */
 export function explain(terminal: Terminal, error: unknown): void {
   const cause = error instanceof RpcError ? error.cause : undefined;

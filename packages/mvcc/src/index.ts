@@ -1,3 +1,5 @@
+export { compactionMarks } from './compaction.ts';
+export { decodeMark, encodeMark, isTombstoneKey, parseRowKey, type Revision } from './revision.ts';
 export { Store } from './store.ts';
 export {
   type Change,

@@ -5,6 +5,8 @@ export { nodeClock } from './node-clock.ts';
 export { NodeDisk } from './node-disk.ts';
 export { nodeRandom } from './node-random.ts';
 export { type NodeRuntimeOptions, nodeRuntime } from './node-runtime.ts';
+export { backupFileStatus } from './offline-files.ts';
 export { observeFileDescriptors, watchEventLoop } from './process-metrics.ts';
 export { PromMeter } from './prom-meter.ts';
 export { RelocatedDisk } from './relocated-disk.ts';
+export { type RestoreDataDirOptions, restoreDataDir } from './restore-data-dir.ts';

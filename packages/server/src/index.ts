@@ -4,6 +4,10 @@ export { computeAddedMemberId, computeClusterId, computeMemberId } from './ident
 export { Leadership } from './leadership.ts';
 export { etcdVersion, storageVersion } from './maintenance-server.ts';
 export { Member } from './member.ts';
+export { BackupError } from './offline/backup-file.ts';
+export { type BackupStatus, backupStatus } from './offline/backup-status.ts';
+export { type FoundingFlags, foundingMembers } from './offline/founding.ts';
+export { type Restored, type RestoreOptions, restoreBackup } from './offline/restore.ts';
 export type {
   LeaseQuestion,
   PeerAddress,

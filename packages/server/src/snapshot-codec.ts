@@ -130,6 +130,8 @@ export interface SnapshotSink {
 export class SnapshotDecoder {
   readonly #sink: SnapshotSink;
   readonly #checksum: Checksum;
+  readonly #paddingBytesMax: number;
+  #padding = 0;
   #pending: Buffer = Buffer.alloc(0);
   #offset = 0;
   #at: 'magic' | 'header' | 'rows' | 'done' = 'magic';
@@ -137,22 +139,24 @@ export class SnapshotDecoder {
   #bytes = 0;
   #chain = 0;
 
-  constructor(sink: SnapshotSink, checksum: Checksum) {
+  /** Behind the end it takes up to `paddingBytesMax` zeros, none by default; a backup file is filled up with them. */
+  constructor(sink: SnapshotSink, checksum: Checksum, paddingBytesMax = 0) {
     this.#sink = sink;
     this.#checksum = checksum;
+    this.#paddingBytesMax = paddingBytesMax;
   }
 
   push(chunk: Buffer): void {
     this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
     if (this.#at === 'magic' && !this.#takeMagic()) return;
-    while (this.#takeFrame()) {
+    while (this.#at !== 'done' && this.#takeFrame()) {
       /* each call takes one */
     }
+    if (this.#at === 'done') this.#takePadding();
   }
 
   finish(): void {
-    if (this.#at !== 'done' || this.#pending.length > 0)
-      this.#damaged('snapshot ends early or has bytes behind its end');
+    if (this.#at !== 'done') this.#damaged('snapshot ends early');
   }
 
   #takeMagic(): boolean {
@@ -165,7 +169,6 @@ export class SnapshotDecoder {
 
   #takeFrame(): boolean {
     if (this.#pending.length < frameHeaderBytes) return false;
-    if (this.#at === 'done') this.#damaged('bytes behind the end of the snapshot');
     const kind = this.#pending[0]!;
     const length = this.#pending.readUInt32LE(1);
     if (length > frameBytesMax) this.#damaged('frame too large');
@@ -179,6 +182,13 @@ export class SnapshotDecoder {
     this.#chain = this.#checksum(frame.subarray(0, frameHeaderBytes), this.#chain);
     this.#take(total);
     return true;
+  }
+
+  #takePadding(): void {
+    this.#padding += this.#pending.length;
+    const isPadding = this.#padding <= this.#paddingBytesMax && this.#pending.every((byte) => byte === 0);
+    if (!isPadding) this.#damaged('bytes behind the end of the snapshot');
+    this.#take(this.#pending.length);
   }
 
   #onFrame(kind: number, payload: Buffer): void {

@@ -79,6 +79,10 @@ export function fieldsPrinter(output: Output, { hex }: { hex: boolean }): Printe
           )
           .join(''),
       ),
+    snapshotStatus: ({ hash, revision, totalKey, totalSize, version }) =>
+      output.out(
+        `${field('Hash', hash)}${field('Revision', revision)}${field('Keys', totalKey)}${field('Size', totalSize)}${quoted('Version', version)}`,
+      ),
   };
 }
 

@@ -79,6 +79,8 @@ export function jsonPrinter(output: Output, { hex }: { hex: boolean }): Printer 
       line(array(list.map(({ endpoint, status }) => pair(endpoint, 'Status', messageJson(StatusResponse, status))))),
     endpointHashKv: (list) =>
       line(array(list.map(({ endpoint, hash }) => pair(endpoint, 'HashKV', messageJson(HashKVResponse, hash))))),
+    snapshotStatus: ({ hash, revision, totalKey, totalSize, version }) =>
+      line(JSON.stringify({ hash, revision, totalKey, totalSize, version })),
   };
 }
 

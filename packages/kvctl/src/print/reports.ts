@@ -45,6 +45,17 @@ export interface EndpointHash {
   readonly hash: HashKVResponse;
 }
 
+/** What is in a backup file. */
+export interface SnapshotStatus {
+  readonly hash: number;
+  readonly revision: number;
+  readonly totalKey: number;
+  /** Bytes. */
+  readonly totalSize: number;
+  /** Of the stored schema. */
+  readonly version: string;
+}
+
 /** One function per thing to show. */
 export interface Reports {
   readonly get: (response: RangeResponse, options: { readonly valueOnly: boolean }) => void;
@@ -68,6 +79,7 @@ export interface Reports {
   readonly endpointHealth: (list: readonly EndpointHealth[]) => void;
   readonly endpointStatus: (list: readonly EndpointStatus[]) => void;
   readonly endpointHashKv: (list: readonly EndpointHash[]) => void;
+  readonly snapshotStatus: (status: SnapshotStatus) => void;
 }
 
 /** A format: the reports it has. */

@@ -7,7 +7,7 @@ import type { Member, StatusResponse } from '@quorate/proto';
 import { type ByteString, fromText } from '../text/bytes.ts';
 import { formatDuration } from '../text/duration.ts';
 import { formatSize } from '../text/size.ts';
-import type { EndpointHash, EndpointHealth, EndpointStatus } from './reports.ts';
+import type { EndpointHash, EndpointHealth, EndpointStatus, SnapshotStatus } from './reports.ts';
 
 /** A header and its rows, cells as byte strings. */
 export interface Rows {
@@ -69,6 +69,13 @@ export function hashRows(list: readonly EndpointHash[]): Rows {
   return {
     header: ['endpoint', 'hash', 'hash_revision'],
     rows: list.map(({ endpoint, hash }) => [fromText(endpoint), String(hash.hash), String(hash.hashRevision)]),
+  };
+}
+
+export function snapshotRows({ hash, revision, totalKey, totalSize, version }: SnapshotStatus): Rows {
+  return {
+    header: ['hash', 'revision', 'total keys', 'total size', 'storage version'],
+    rows: [[hash.toString(16), String(revision), String(totalKey), formatSize(totalSize), fromText(version)]],
   };
 }
 

@@ -16,7 +16,7 @@ import { formatDuration } from '../text/duration.ts';
 import { alarmName } from './alarm-name.ts';
 import { eventName } from './event-name.ts';
 import type { Output, Printer } from './reports.ts';
-import { hashRows, memberRows, type Rows, statusRows } from './rows.ts';
+import { hashRows, memberRows, type Rows, snapshotRows, statusRows } from './rows.ts';
 
 export function simplePrinter(output: Output, { hex }: { hex: boolean }): Printer {
   const text = new SimpleText(hex ? hexEscape : fromBytes);
@@ -56,6 +56,7 @@ export function simplePrinter(output: Output, { hex }: { hex: boolean }): Printe
     },
     endpointStatus: (list) => output.out(lines(statusRows(list))),
     endpointHashKv: (list) => output.out(lines(hashRows(list))),
+    snapshotStatus: (status) => output.out(lines(snapshotRows(status))),
   };
 }
 
