@@ -52,6 +52,11 @@ export const crashPlaces: Readonly<Record<CrashPointName, CrashPlace>> = {
   compactBetweenBatches: alone(4),
   compactBeforeFinish: alone(4),
   compactAfterFinish: alone(4),
+  // Once in a defragmentation: the load asks for some.
+  defragBeforeCopy: alone(3),
+  defragAfterCopy: alone(3),
+  defragBeforeRename: alone(3),
+  defragAfterRename: alone(3),
   snapshotBeforeCreate: { at: 'leader', passes: 1 },
   snapshotMidReceive: receiver,
   snapshotAfterReceiveSync: receiver,

@@ -35,7 +35,7 @@ async function run(options: LoadOptions, caller: string): Promise<void> {
   }
 }
 
-/** Mostly puts, with deletions, pairs written together, and a compaction now and then. */
+/** Mostly puts, with deletions, pairs written together, and a compaction and a defragmentation now and then. */
 async function call({ client, ledger }: LoadOptions, caller: string, i: number): Promise<void> {
   const key = `${caller}/${i % keysPerCaller}`;
   if (i % 9 === 8) {
@@ -56,5 +56,6 @@ async function call({ client, ledger }: LoadOptions, caller: string, i: number):
     ledger.acknowledge([attempt], header!.revision);
     // Only one caller compacts: what another has just compacted away cannot be compacted again.
     if (i % 40 === 25 && caller.endsWith('/0')) await client.compact(header!.revision - 5);
+    if (i % 40 === 35 && caller.endsWith('/1')) await client.defragment();
   }
 }

@@ -4,6 +4,8 @@ import {
   type Codec,
   CompactionRequest,
   type CompactionResponse,
+  DefragmentRequest,
+  type DefragmentResponse,
   DeleteRangeRequest,
   type DeleteRangeResponse,
   HashKVRequest,
@@ -119,6 +121,10 @@ export class RawClient {
 
   hashKv(revision = 0): Promise<HashKVResponse> {
     return this.call(services.maintenance.methods.hashKV, HashKVRequest.create({ revision }));
+  }
+
+  defragment(): Promise<DefragmentResponse> {
+    return this.call(services.maintenance.methods.defragment, DefragmentRequest.create());
   }
 
   compact(revision: number): Promise<CompactionResponse> {

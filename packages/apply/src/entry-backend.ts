@@ -7,8 +7,8 @@
  * open for good: commits are refused, and nothing that timers, background work or orderly closing still write reaches the
  * backend before the process ends.
  */
-import type { Backend, BackendView, Bucket, Commit, Row, RowRange } from '@quorate/backend';
-import { FatalError, type Key } from '@quorate/base';
+import type { Backend, BackendView, Bucket, Commit, Defragmentation, Row, RowRange } from '@quorate/backend';
+import { type Clock, FatalError, type Key } from '@quorate/base';
 
 /** Every part of a member's state works on the same one. */
 export class EntryBackend implements Backend {
@@ -87,6 +87,10 @@ export class EntryBackend implements Backend {
 
   sizeInUseBytes(): number {
     return this.#backend.sizeInUseBytes();
+  }
+
+  defragment(clock: Clock): Promise<Defragmentation | undefined> {
+    return this.#backend.defragment(clock);
   }
 
   /** Rejects with FatalError while an entry is open. */

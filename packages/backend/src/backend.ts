@@ -6,7 +6,7 @@
  * `durable` promise resolved. The consistent index lives in the same batches as the data, so any such state is a state the
  * replicated log can continue from.
  */
-import type { Key } from '@quorate/base';
+import type { Clock, Key } from '@quorate/base';
 import type { Bucket } from './buckets.ts';
 
 /** One stored pair. The value is owned by the caller (never a view of the store's memory). */
@@ -40,6 +40,14 @@ export interface BackendView {
   close(): void;
 }
 
+/** What a defragmentation did. */
+export interface Defragmentation {
+  readonly sizeBytesBefore: number;
+  readonly sizeBytes: number;
+  /** Rows copied, those of all buckets. */
+  readonly rows: number;
+}
+
 export interface Backend {
   /** Latest value, staged ones included; undefined when absent. */
   get(bucket: Bucket, key: Key): Buffer | undefined;
@@ -63,9 +71,18 @@ export interface Backend {
   sizeBytes(): number;
   /** Bytes in pages that hold data: what the quota measures. Staged rows that are not committed yet are not counted. */
   sizeInUseBytes(): number;
+  /**
+   * Gives back the space of free pages: copies the store beside itself, in slices, while it is read and written, and puts the copy
+   * in its place. Views stay as they are. A call during another shares it. Resolves undefined when the backend was closed
+   * meanwhile. Rejects with DefragmentError when there is no room for the copy or it could not be written; the store is as before then.
+   */
+  defragment(clock: Clock): Promise<Defragmentation | undefined>;
   /** Commits what is staged, then opens a view of it. */
   openView(): Promise<BackendView>;
-  /** Commits and makes durable what is staged, then closes, with all views that are still open. Later calls throw. */
+  /**
+   * Gives up a defragmentation under way, commits and makes durable what is staged, then closes, with all views that are still open.
+   * Later calls throw.
+   */
   close(): Promise<void>;
 }
 

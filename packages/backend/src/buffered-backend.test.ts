@@ -34,10 +34,17 @@ class ScriptedEngine implements Engine {
   sizeInUseBytes(): number {
     return 0;
   }
+  rowCount(): number {
+    return this.rows.size;
+  }
   openView(): never {
-    throw new Error('not needed');
+    return unneeded();
   }
   async close(): Promise<void> {}
+}
+
+function unneeded(): never {
+  throw new Error('not needed');
 }
 
 let engine: ScriptedEngine;
@@ -53,6 +60,7 @@ function make(crash = noCrashPoints): void {
   clock = new ManualClock();
   backend = new BufferedBackend({
     engine,
+    copies: { create: unneeded, install: unneeded, discard: unneeded },
     clock,
     crash,
     commitSeconds: {

@@ -6,10 +6,11 @@
  * later commit is refused with the first error. The process is expected to end.
  */
 import { type Clock, type CrashPoints, Deferred, FatalError, type Histogram, invariant, type Key } from '@quorate/base';
-import type { Backend, BackendView, Commit, Row, RowRange } from './backend.ts';
+import type { Backend, BackendView, Commit, Defragmentation, Row, RowRange } from './backend.ts';
 import type { Bucket } from './buckets.ts';
+import { type Copies, Defragmenter } from './defragmenter.ts';
 import type { Engine } from './engine.ts';
-import { WriteBuffer } from './write-buffer.ts';
+import { type ChangeSet, WriteBuffer } from './write-buffer.ts';
 
 /**
  * Longest key. lmdb takes 1978 bytes with pages of 4 KiB, one of which names the bucket. The keys of users are longer; they are
@@ -19,6 +20,7 @@ export const keyLengthMax = 1977;
 
 export interface BufferedBackendOptions {
   readonly engine: Engine;
+  readonly copies: Copies;
   readonly clock: Clock;
   readonly crash: CrashPoints;
   /** etcd_disk_backend_commit_duration_seconds. */
@@ -43,11 +45,18 @@ class PendingCommit {
 
 export class BufferedBackend implements Backend {
   readonly #options: BufferedBackendOptions;
-  readonly #engine: Engine;
+  /** Another after every defragmentation. */
+  #engine: Engine;
   readonly #buffer = new WriteBuffer();
   readonly #views = new Set<OwnedView>();
+  readonly #defragmenter: Defragmenter;
+  /** Former engines that views read still. */
+  readonly #retired = new Set<RetiredEngine>();
   /** A commit that the engine is writing. */
   #running = false;
+  /** Whether commits wait for the end of a defragmentation, and who is told that none is under way. */
+  #held = false;
+  #onIdle: (() => void) | undefined;
   /** The commit that starts after the running one. */
   #next: PendingCommit | undefined;
   /** Durability of everything committed so far. */
@@ -58,6 +67,17 @@ export class BufferedBackend implements Backend {
   constructor(options: BufferedBackendOptions) {
     this.#options = options;
     this.#engine = options.engine;
+    this.#defragmenter = new Defragmenter({
+      copies: options.copies,
+      crash: options.crash,
+      engine: () => this.#engine,
+      holdCommits: () => this.#holdCommits(),
+      releaseCommits: () => this.#releaseCommits(),
+      swap: (copy, afterClose) => this.#swap(copy, afterClose),
+      fail: (error) => {
+        this.#failure ??= error;
+      },
+    });
   }
 
   get(bucket: Bucket, key: Key): Buffer | undefined {
@@ -108,10 +128,19 @@ export class BufferedBackend implements Backend {
     return this.#engine.sizeInUseBytes();
   }
 
+  async defragment(clock: Clock): Promise<Defragmentation | undefined> {
+    this.#mustBeOpen();
+    return this.#defragmenter.run(clock);
+  }
+
   async openView(): Promise<BackendView> {
     await this.commit().done;
     this.#mustBeOpen();
-    const view = new OwnedView(this.#engine.openView(), (closed) => this.#views.delete(closed));
+    const engine = this.#engine;
+    const view = new OwnedView(engine.openView(), engine, (closed) => {
+      this.#views.delete(closed);
+      this.#closeUnread();
+    });
     this.#views.add(view);
     return view;
   }
@@ -123,14 +152,16 @@ export class BufferedBackend implements Backend {
   }
 
   async #close(): Promise<void> {
+    await this.#defragmenter.cancel();
     await this.#commit().durable;
     for (const view of [...this.#views]) view.close();
+    await Promise.all([...this.#retired].map(({ closed }) => closed.promise));
     await this.#engine.close();
     this.#options.onClosed();
   }
 
   #commit(): Commit {
-    if (this.#running) {
+    if (this.#running || this.#held) {
       this.#next ??= new PendingCommit();
       return this.#next.promises();
     }
@@ -154,10 +185,11 @@ export class BufferedBackend implements Backend {
     try {
       crash.hit('backendBeforeCommit');
       this.#running = true;
-      const written = this.#engine.write(this.#buffer.take());
+      const changes = this.#buffer.take();
+      const written = this.#engine.write(changes);
       this.#allDurable = written.durable;
       written.done.then(
-        () => this.#done(commit),
+        () => this.#done(commit, changes),
         (error: unknown) => this.#fail(commit, error),
       );
       written.durable.then(
@@ -175,9 +207,10 @@ export class BufferedBackend implements Backend {
     }
   }
 
-  #done(commit: PendingCommit): void {
+  #done(commit: PendingCommit, changes: ChangeSet): void {
     this.#running = false;
     this.#buffer.settle();
+    this.#defragmenter.committed(changes);
     commit.done.resolve();
     this.#startNext();
   }
@@ -190,10 +223,48 @@ export class BufferedBackend implements Backend {
   }
 
   #startNext(): void {
+    if (this.#running) return;
+    this.#onIdle?.();
     const next = this.#next;
-    if (next === undefined || this.#running) return;
+    if (next === undefined || this.#held) return;
     this.#next = undefined;
     this.#start(next);
+  }
+
+  async #holdCommits(): Promise<void> {
+    this.#held = true;
+    if (this.#running) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve;
+      });
+      this.#onIdle = undefined;
+    }
+    // Where commits become durable later than they are done, the copy must not be durable before them.
+    await this.#allDurable;
+  }
+
+  #releaseCommits(): void {
+    this.#held = false;
+    this.#startNext();
+  }
+
+  #swap(copy: Engine, afterClose: () => Promise<void>): void {
+    this.#retired.add(new RetiredEngine(this.#engine, afterClose));
+    this.#engine = copy;
+    this.#closeUnread();
+  }
+
+  /** Closes former engines that no view reads any more. */
+  #closeUnread(): void {
+    for (const retired of this.#retired) {
+      if (retired.isClosing || [...this.#views].some((view) => view.engine === retired.engine)) continue;
+      retired.close().then(
+        () => this.#retired.delete(retired),
+        (error: unknown) => {
+          this.#failure ??= error;
+        },
+      );
+    }
   }
 
   #mustBeOpen(): void {
@@ -201,13 +272,35 @@ export class BufferedBackend implements Backend {
   }
 }
 
+/** An engine whose copy took its place. */
+class RetiredEngine {
+  readonly engine: Engine;
+  readonly closed = new Deferred<void>();
+  isClosing = false;
+  readonly #afterClose: () => Promise<void>;
+
+  constructor(engine: Engine, afterClose: () => Promise<void>) {
+    this.engine = engine;
+    this.#afterClose = afterClose;
+  }
+
+  close(): Promise<void> {
+    this.isClosing = true;
+    this.engine.close().then(this.#afterClose).then(this.closed.resolve, this.closed.reject);
+    return this.closed.promise;
+  }
+}
+
 /** A view that its backend closes at the latest when it closes itself. */
 class OwnedView implements BackendView {
+  /** What it reads. */
+  readonly engine: Engine;
   readonly #onClose: (view: OwnedView) => void;
   #view: BackendView | undefined;
 
-  constructor(view: BackendView, onClose: (view: OwnedView) => void) {
+  constructor(view: BackendView, engine: Engine, onClose: (view: OwnedView) => void) {
     this.#view = view;
+    this.engine = engine;
     this.#onClose = onClose;
   }
 

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Backend, BackendFactory, BackendView, Commit, Row, RowRange } from './backend.ts';
 import { allBuckets, type Bucket, buckets } from './buckets.ts';
 import { keyLengthMax } from './buffered-backend.ts';
+import { HurriedClock } from './testing/hurried-clock.ts';
 
 /** A factory under test, on an empty place of its own. */
 export interface FactoryFixture {
@@ -410,7 +411,7 @@ type Operation =
   | { readonly do: 'append'; readonly count: number; readonly value: Buffer }
   | { readonly do: 'get'; readonly bucket: Bucket; readonly key: Key }
   | { readonly do: 'range' | 'viewRange'; readonly bucket: Bucket; readonly range: RowRange }
-  | { readonly do: 'commit' | 'turn' | 'settle' | 'openView' | 'closeView' | 'reopen' };
+  | { readonly do: 'defragment' | 'commit' | 'turn' | 'settle' | 'openView' | 'closeView' | 'reopen' };
 
 const someBucket = fc.constantFrom(buckets.meta, buckets.lease, buckets.key);
 const someKey = fc.oneof(
@@ -442,6 +443,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 6, arbitrary: fc.constant({ do: 'openView' as const }) },
   { weight: 3, arbitrary: fc.constant({ do: 'closeView' as const }) },
   { weight: 1, arbitrary: fc.constant({ do: 'reopen' as const }) },
+  { weight: 2, arbitrary: fc.constant({ do: 'defragment' as const }) },
 );
 
 type Model = Map<Bucket, Map<Key, Buffer>>;
@@ -453,6 +455,7 @@ class ModelRun {
   readonly #views: { readonly view: BackendView; readonly model: Model }[] = [];
   #backend!: Backend;
   #commits: Commit[] = [];
+  #defragmentations: Promise<unknown>[] = [];
   #appended = 0;
 
   constructor(factory: BackendFactory) {
@@ -493,6 +496,10 @@ class ModelRun {
       case 'closeView':
         this.#views.shift()?.view.close();
         break;
+      case 'defragment':
+        // Goes on during the steps that follow; reopening gives it up.
+        this.#defragmentations.push(backend.defragment(new HurriedClock()));
+        break;
       default:
         await this.#commitStep(step.do);
     }
@@ -502,6 +509,7 @@ class ModelRun {
   async finish(): Promise<void> {
     this.#compareAll();
     await this.#commitStep('reopen');
+    await Promise.all(this.#defragmentations);
     await this.#backend.close();
   }
 
@@ -511,6 +519,8 @@ class ModelRun {
     if (step === 'settle') {
       await Promise.all(this.#commits.flatMap(({ done, durable }) => [done, durable]));
       this.#commits = [];
+      await Promise.all(this.#defragmentations);
+      this.#defragmentations = [];
     }
     if (step === 'reopen') {
       this.#views.length = 0;

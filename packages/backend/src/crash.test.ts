@@ -1,6 +1,6 @@
 /** The store on disk in a real process that is killed, or whose disk is full. Runs the built program. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -98,6 +98,27 @@ describe('the store on disk, after its process was killed', () => {
       survived = batch;
     }
   });
+
+  test.each(['defragBeforeCopy', 'defragAfterCopy', 'defragBeforeRename', 'defragAfterRename'] as const)(
+    'at %s, in the middle of commits, lost none that was done and has no copy left',
+    async (point) => {
+      const directory = join(root, point);
+      const env = { ...process.env, BACKEND_CRASH_AT: `${point}:3`, BACKEND_DEFRAGMENTS: '1' };
+      const run = spawn(process.execPath, [child, directory], {
+        ...spawnOptions,
+        stdio: ['ignore', 'pipe', 'inherit'],
+        env,
+      });
+      const { begun, done } = await runChild(run);
+      expect(run.signalCode).toBe('SIGKILL');
+      const { batch, fault } = await examine(directory);
+      expect(fault).toBeUndefined();
+      expect(batch).toBeGreaterThanOrEqual(done);
+      expect(batch).toBeLessThanOrEqual(begun);
+      expect(done).toBeGreaterThan(0);
+      expect((await readdir(directory)).sort()).toEqual(['db', 'db-lock']);
+    },
+  );
 
   test.each([
     ['backendBeforeCommit', 3, [2]],

@@ -21,6 +21,8 @@ export interface Engine {
   write(changes: ChangeSet): Commit;
   sizeBytes(): number;
   sizeInUseBytes(): number;
+  /** Committed rows of all buckets. */
+  rowCount(): number;
   /** A view of what is committed. Views that are open when the engine closes must not be used any more. */
   openView(): BackendView;
   /** All writes have settled. */

@@ -1,5 +1,6 @@
-export type { Backend, BackendFactory, BackendView, Commit, Row, RowRange } from './backend.ts';
+export type { Backend, BackendFactory, BackendView, Commit, Defragmentation, Row, RowRange } from './backend.ts';
 export { allBuckets, type Bucket, type BucketName, buckets } from './buckets.ts';
 export { CommitSchedule, type CommitScheduleOptions } from './commit-schedule.ts';
+export { DefragmentError } from './defragmenter.ts';
 export { type LmdbFactoryOptions, lmdbBackendFactory } from './lmdb-factory.ts';
 export { type CommitStep, MemoryBackendFactory, type MemoryProcessOptions } from './memory-backend.ts';

@@ -56,6 +56,8 @@ interface TreeStats {
 }
 
 interface LmdbStats extends TreeStats {
+  /** Rows. */
+  readonly entryCount: number;
   readonly pageSize: number;
   readonly lastPageNumber: number;
   /** The tree of free pages. */
@@ -124,6 +126,10 @@ export class LmdbEngine implements Engine {
 
   sizeInUseBytes(): number {
     return this.#sizeInUseBytes;
+  }
+
+  rowCount(): number {
+    return this.#database.getStats().entryCount;
   }
 
   openView(): BackendView {

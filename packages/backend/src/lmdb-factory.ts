@@ -7,9 +7,9 @@
  * | `NAME` | the store |
  * | `NAME-lock` | lmdb's table of readers and its mutexes |
  * | `NAME.creating`, `NAME.creating-lock` | a store that is not whole yet; junk after a crash, removed at the next open |
+ * | `NAME.defrag`, `NAME.defrag-lock` | a copy of the store, to take its place (defragmenter.ts); junk after a crash, too |
  */
-import { type FileHandle, mkdir, open, rename, stat, unlink } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import {
   type Clock,
   type CrashPoints,
@@ -19,13 +19,14 @@ import {
   type Meter,
   noCrashPoints,
   StorageError,
-  type StorageVerb,
 } from '@quorate/base';
 import type { Backend, BackendFactory } from './backend.ts';
 import type { Bucket } from './buckets.ts';
 import { BufferedBackend } from './buffered-backend.ts';
 import type { LmdbEngine } from './lmdb-backend.ts';
+import { LmdbCopies } from './lmdb-copies.ts';
 import { prepareDataFile } from './lmdb-header.ts';
+import { attempt, fileExists, makeDirectory, removeStore, renameStore, syncPath } from './store-files.ts';
 import { ChangeSet } from './write-buffer.ts';
 
 export interface LmdbFactoryOptions {
@@ -43,7 +44,8 @@ export interface LmdbFactoryOptions {
 
 const mapSizeBytesDefault = 16 * 1024 ** 3;
 const creatingSuffix = '.creating';
-const lockSuffix = '-lock';
+const copySuffix = '.defrag';
+const junkSuffixes = [creatingSuffix, copySuffix];
 
 /** The row that names the format; before all buckets. */
 const formatBucket: Bucket = { name: 'format', id: 0 };
@@ -110,18 +112,14 @@ class LmdbBackendFactory implements BackendFactory {
     const toPath = this.#path(to);
     this.#mustBeClosed(from);
     this.#mustBeClosed(to);
-    // Lock files first: a store must never meet the lock file of another.
-    await removeFile(fromPath + lockSuffix);
-    await removeFile(toPath + lockSuffix);
-    await attempt('rename', fromPath, () => rename(fromPath, toPath));
-    await this.#syncDirectory();
+    await renameStore(fromPath, toPath);
   }
 
   async remove(name: string): Promise<void> {
     const path = this.#path(name);
     this.#mustBeClosed(name);
     await removeStore(path);
-    await removeStore(path + creatingSuffix);
+    for (const suffix of junkSuffixes) await removeStore(path + suffix);
     await this.#syncDirectory();
   }
 
@@ -140,10 +138,21 @@ class LmdbBackendFactory implements BackendFactory {
     }
     // What a former process committed may still be on its way to the disk; from here on, what is there stays.
     await syncPath(path);
-    if (name === (this.#options.meteredName ?? 'db')) this.#metered = engine;
+    const isMetered = name === (this.#options.meteredName ?? 'db');
+    if (isMetered) this.#metered = engine;
     logger.info('opened backend', { path, sizeBytes: engine.sizeBytes(), sizeInUseBytes: engine.sizeInUseBytes() });
+    const copies = new LmdbCopies({
+      path,
+      copyPath: path + copySuffix,
+      crash,
+      openEngine: (at, points) => this.#newEngine(at, points),
+      onInstalled: (copy) => {
+        if (isMetered) this.#metered = copy;
+      },
+    });
     return new BufferedBackend({
       engine,
+      copies,
       clock,
       crash,
       commitSeconds: this.#commitSeconds,
@@ -154,14 +163,18 @@ class LmdbBackendFactory implements BackendFactory {
   /** Under another name until it is whole: an lmdb file cut off in its first pages could not be opened any more. */
   async #create(path: string): Promise<void> {
     const creating = path + creatingSuffix;
-    const engine = await this.#engine(creating, noCrashPoints);
+    const engine = await this.#newEngine(creating, noCrashPoints);
+    await engine.close();
+    await renameStore(creating, path);
+  }
+
+  /** An empty store. */
+  async #newEngine(path: string, crash: CrashPoints): Promise<LmdbEngine> {
+    const engine = await this.#engine(path, crash);
     const first = new ChangeSet();
     first.set(formatBucket, formatKey, Buffer.from(format, 'latin1'));
     await engine.write(first).durable;
-    await engine.close();
-    await removeFile(creating + lockSuffix);
-    await attempt('rename', creating, () => rename(creating, path));
-    await this.#syncDirectory();
+    return engine;
   }
 
   /** Loads the native library at its first use: most packages need the contract only. */
@@ -171,10 +184,11 @@ class LmdbBackendFactory implements BackendFactory {
   }
 
   async #removeJunk(path: string): Promise<void> {
-    const junk = path + creatingSuffix;
-    if (!(await fileExists(junk)) && !(await fileExists(junk + lockSuffix))) return;
-    this.#options.logger.warn('removing a store that was not created completely', { path: junk });
-    await removeStore(junk);
+    for (const suffix of junkSuffixes) {
+      const junk = path + suffix;
+      if (await fileExists(junk)) this.#options.logger.warn('removing a store that is not whole', { path: junk });
+      await removeStore(junk);
+    }
   }
 
   #syncDirectory(): Promise<void> {
@@ -197,64 +211,4 @@ function checkFormat(engine: LmdbEngine, path: string): void {
   if (found !== format) {
     throw new StorageError('backend', 'open', 'not a store of this program', { path, found, expected: format });
   }
-}
-
-async function attempt<T>(verb: StorageVerb, path: string, action: () => Promise<T>): Promise<T> {
-  try {
-    return await action();
-  } catch (error) {
-    if (error instanceof StorageError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new StorageError('backend', verb, reason, { path }, error);
-  }
-}
-
-/** With its parents, durably. */
-async function makeDirectory(path: string): Promise<void> {
-  const topmost = await attempt('open', path, () => mkdir(path, { recursive: true, mode: 0o700 }));
-  if (topmost === undefined) return;
-  for (let made = path; made.length >= topmost.length; made = dirname(made)) await syncPath(dirname(made));
-}
-
-async function fileExists(path: string): Promise<boolean> {
-  return attempt('read', path, async () => {
-    try {
-      await stat(path);
-      return true;
-    } catch (error) {
-      if (isAbsent(error)) return false;
-      throw error;
-    }
-  });
-}
-
-async function removeStore(path: string): Promise<void> {
-  await removeFile(path);
-  await removeFile(path + lockSuffix);
-}
-
-async function removeFile(path: string): Promise<void> {
-  await attempt('remove', path, async () => {
-    try {
-      await unlink(path);
-    } catch (error) {
-      if (!isAbsent(error)) throw error;
-    }
-  });
-}
-
-/** Makes the content of a file, or the entries of a directory, durable. */
-async function syncPath(path: string): Promise<void> {
-  await attempt('sync', path, async () => {
-    const handle: FileHandle = await open(path, 'r');
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  });
-}
-
-function isAbsent(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }

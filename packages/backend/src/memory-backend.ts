@@ -18,6 +18,8 @@ import {
 import type { Backend, BackendFactory, BackendView, Commit, Row, RowRange } from './backend.ts';
 import { type Bucket, bucketIdMax } from './buckets.ts';
 import { BufferedBackend } from './buffered-backend.ts';
+import { CopyCrashPoints } from './copy-crash-points.ts';
+import type { Copies } from './defragmenter.ts';
 import type { Engine } from './engine.ts';
 import { MapRowCursor, type RowCursor, takeRows } from './row-cursor.ts';
 import { SortedMap } from './sorted-map.ts';
@@ -26,11 +28,16 @@ import type { ChangeSet } from './write-buffer.ts';
 /** A step of a commit that takes time: showing the batch to readers, or making it durable. */
 export type CommitStep = 'commit' | 'flush';
 
+type Schedule = (step: CommitStep, run: () => void) => void;
+
 export interface MemoryProcessOptions {
   readonly crash?: CrashPoints;
   /** Calls `run` when the step is through. Default: a microtask later. */
-  readonly schedule?: (step: CommitStep, run: () => void) => void;
+  readonly schedule?: Schedule;
 }
+
+/** Name of a store's copy, behind its own. */
+const copySuffix = '.defrag';
 
 /** Pages of the size lmdb has, for sizes that move like its. */
 const pageSizeBytes = 4096;
@@ -98,23 +105,26 @@ export class MemoryBackendFactory implements BackendFactory {
 
   #openStore(name: string, options: MemoryProcessOptions): Backend {
     this.#mustBeClosed(name);
+    this.#stores.delete(name + copySuffix);
     let store = this.#stores.get(name);
     if (store === undefined) {
       store = new Store();
       this.#stores.set(name, store);
     }
     const crash = options.crash ?? noCrashPoints;
-    const schedule = options.schedule ?? ((_step, run) => void Promise.resolve().then(run));
+    const schedule: Schedule = options.schedule ?? ((_step, run) => void Promise.resolve().then(run));
     const engine = new MemoryEngine(store, crash, schedule);
     this.#open.set(name, engine);
+    const copies = new MemoryCopies({ stores: this.#stores, open: this.#open, name, engine, crash, schedule });
     return new BufferedBackend({
       engine,
+      copies,
       clock: noClock,
       crash,
       commitSeconds: noHistogram,
       onClosed: () => {
         // A backend that outlived its process must not free the name for the one that has it now.
-        if (this.#open.get(name) === engine) this.#open.delete(name);
+        if (this.#open.get(name) === copies.live) this.#open.delete(name);
       },
     });
   }
@@ -135,6 +145,64 @@ export class MemoryBackendFactory implements BackendFactory {
 
   #mustBeClosed(name: string): void {
     if (this.#open.has(name)) throw new StorageError('backend', 'lock', 'the store is open already', { name });
+  }
+}
+
+interface MemoryCopiesOptions {
+  readonly stores: Map<string, Store>;
+  readonly open: Map<string, MemoryEngine>;
+  readonly name: string;
+  readonly engine: MemoryEngine;
+  readonly crash: CrashPoints;
+  readonly schedule: Schedule;
+}
+
+/** Copies of one store, as the process makes them that has it open. A process that is gone changes nothing any more. */
+class MemoryCopies implements Copies {
+  readonly #options: MemoryCopiesOptions;
+  readonly #copyName: string;
+  #store: Store | undefined;
+  #points: CopyCrashPoints | undefined;
+  /** The engine that has the name of the store. */
+  live: MemoryEngine;
+
+  constructor(options: MemoryCopiesOptions) {
+    this.#options = options;
+    this.#copyName = options.name + copySuffix;
+    this.live = options.engine;
+  }
+
+  async create(): Promise<Engine> {
+    const { stores, open, crash, schedule } = this.#options;
+    this.#store = new Store();
+    this.#points = new CopyCrashPoints(crash);
+    const copy = new MemoryEngine(this.#store, this.#points, schedule);
+    if (open.get(this.#options.name) !== this.live) return copy;
+    stores.set(this.#copyName, this.#store);
+    open.set(this.#copyName, copy);
+    return copy;
+  }
+
+  async install(copy: Engine): Promise<() => Promise<void>> {
+    const { stores, open, name } = this.#options;
+    const engine = open.get(this.#copyName);
+    if (engine === undefined || engine !== copy || this.#store === undefined)
+      throw new StorageError('backend', 'rename', 'no such store', { name });
+    stores.set(name, this.#store);
+    open.set(name, engine);
+    this.#forget();
+    this.live = engine;
+    this.#points?.goLive();
+    return () => Promise.resolve();
+  }
+
+  async discard(copy: Engine): Promise<void> {
+    if (this.#options.open.get(this.#copyName) === copy) this.#forget();
+  }
+
+  #forget(): void {
+    this.#options.stores.delete(this.#copyName);
+    this.#options.open.delete(this.#copyName);
   }
 }
 
@@ -211,6 +279,10 @@ class Store {
     this.flushAll();
   }
 
+  get rowCount(): number {
+    return this.#rows.reduce((sum, rows) => sum + (rows?.size ?? 0), 0);
+  }
+
   get inUseBytes(): number {
     return (2 + Math.ceil(this.#usedBytes / pageSizeBytes)) * pageSizeBytes;
   }
@@ -246,10 +318,10 @@ class Store {
 class MemoryEngine implements Engine {
   readonly #store: Store;
   readonly #crash: CrashPoints;
-  readonly #schedule: (step: CommitStep, run: () => void) => void;
+  readonly #schedule: Schedule;
   #alive = true;
 
-  constructor(store: Store, crash: CrashPoints, schedule: (step: CommitStep, run: () => void) => void) {
+  constructor(store: Store, crash: CrashPoints, schedule: Schedule) {
     this.#store = store;
     this.#crash = crash;
     this.#schedule = schedule;
@@ -294,6 +366,10 @@ class MemoryEngine implements Engine {
 
   sizeInUseBytes(): number {
     return this.#store.inUseBytes;
+  }
+
+  rowCount(): number {
+    return this.#store.rowCount;
   }
 
   openView(): BackendView {

@@ -31,11 +31,22 @@ export class ChangeSet {
     }
   }
 
+  /** Every change, bucket by bucket. */
+  *all(): Generator<[bucketId: number, key: Key, change: Change]> {
+    for (const [bucketId, changes] of this.perBucket()) {
+      for (const [key, change] of changes.entries()) yield [bucketId, key, change];
+    }
+  }
+
   set(bucket: Bucket, key: Key, change: Change): void {
-    let changes = this.#buckets[bucket.id];
+    this.setIn(bucket.id, key, change);
+  }
+
+  setIn(bucketId: number, key: Key, change: Change): void {
+    let changes = this.#buckets[bucketId];
     if (changes === undefined) {
       changes = new SortedMap();
-      this.#buckets[bucket.id] = changes;
+      this.#buckets[bucketId] = changes;
     }
     const former = changes.get(key);
     if (former === undefined) {

@@ -41,6 +41,11 @@ export const crashPointNames = [
   'compactBetweenBatches',
   'compactBeforeFinish',
   'compactAfterFinish',
+  // defragmentation
+  'defragBeforeCopy',
+  'defragAfterCopy',
+  'defragBeforeRename',
+  'defragAfterRename',
   // snapshots
   'snapshotBeforeCreate',
   'snapshotMidReceive',

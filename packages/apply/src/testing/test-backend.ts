@@ -69,6 +69,10 @@ export class TestBackend implements Backend {
     return 0;
   }
 
+  defragment(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   openView(): Promise<BackendView> {
     this.commit();
     const view = new TestBackend(this.#committed);

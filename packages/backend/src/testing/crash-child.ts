@@ -1,10 +1,12 @@
 /**
  * A process for tests to kill. Run with a directory: opens the store there and commits batch after batch, telling on standard
  * output which it began (`begin N`) and which are done (`done N`), until it is killed, or until a commit fails (`failed REASON`).
- * `BACKEND_CRASH_AT=POINT:N` makes it kill itself at the Nth passing of a crash point.
+ * `BACKEND_CRASH_AT=POINT:N` makes it kill itself at the Nth passing of a crash point; with `BACKEND_DEFRAGMENTS` set it
+ * defragments the store all the while.
  */
 import { writeSync } from 'node:fs';
 import { type Clock, type CrashPoints, silentLogger, silentMeter } from '@quorate/base';
+import type { Backend } from '../backend.ts';
 import { lmdbBackendFactory } from '../lmdb-factory.ts';
 import { batchIn, stageBatch } from './batches.ts';
 
@@ -32,6 +34,10 @@ function crashPoints(): CrashPoints {
   };
 }
 
+async function defragmentForEver(backend: Backend): Promise<void> {
+  for (;;) await backend.defragment(clock);
+}
+
 async function main(): Promise<void> {
   const directory = process.argv[2]!;
   const factory = lmdbBackendFactory({
@@ -42,6 +48,7 @@ async function main(): Promise<void> {
     crash: crashPoints(),
   });
   const backend = await factory.open('db');
+  if (process.env['BACKEND_DEFRAGMENTS'] !== undefined) void defragmentForEver(backend);
   for (let batch = batchIn(backend) + 1; ; batch++) {
     stageBatch(backend, batch);
     tell(`begin ${batch}`);
