@@ -5,6 +5,7 @@ import { alarmCommand } from './commands/alarm.ts';
 import { checkCommand } from './commands/check.ts';
 import { compactionCommand } from './commands/compaction.ts';
 import { completionCommand } from './commands/completion.ts';
+import { defragCommand } from './commands/defrag.ts';
 import { downgradeCommand } from './commands/downgrade.ts';
 import { electCommand } from './commands/elect.ts';
 import { endpointCommand } from './commands/endpoint.ts';
@@ -55,6 +56,7 @@ function buildProgram(terminal: Terminal): Command {
     txnCommand(terminal),
     watchCommand(terminal),
     compactionCommand(terminal),
+    defragCommand(terminal),
     leaseCommand(terminal),
     alarmCommand(terminal),
     endpointCommand(terminal),

@@ -60,7 +60,7 @@ describe('settings', () => {
       ...['--listen-metrics-urls', 'http://127.0.0.1:3', '--max-concurrent-streams', '21'],
       ...['--grpc-keepalive-min-time', '22s', '--grpc-keepalive-interval', '23s', '--grpc-keepalive-timeout', '24s'],
       ...['--initial-cluster-state', 'existing', '--wal-segment-bytes', '65537'],
-      ...['--snapshot-bytes-per-second', '26'],
+      ...['--snapshot-bytes-per-second', '26', '--auto-compaction-retention', '27m'],
       ...['--rpc-transport', 'grpc-js', '--strict-reconfig-check=false', '--max-learners', '25', '--force-new-cluster'],
     );
     expect(member).toMatchObject({
@@ -91,6 +91,7 @@ describe('settings', () => {
       forceNewCluster: true,
       walSegmentBytes: 65_537,
       snapshotBytesPerSecond: 26,
+      autoCompaction: { mode: 'periodic', periodMs: 27 * 60_000 },
     });
     expect(rest).toEqual({
       dataDir: '/d',
@@ -152,6 +153,9 @@ describe('settings', () => {
       ['--advertise-client-urls=http://:2379'],
       '--advertise-client-urls "http://:2379" must be "host:port" (unexpected empty host (http://:2379))',
     ],
+    [['--auto-compaction-mode=foo'], 'unknown auto-compaction-mode "foo"'],
+    [['--auto-compaction-retention=abc'], 'error parsing CompactionRetention: time: invalid duration "abc"'],
+    [['--auto-compaction-retention=1.5'], 'error parsing CompactionRetention: time: missing unit in duration "1.5"'],
     [['--initial-cluster=a'], 'error setting up initial cluster: URL scheme must be http, https, unix, or unixs: '],
   ])('%s are refused as etcd refuses them', (args, message) => {
     expect(refusal(...args)).toBe(message);
@@ -168,6 +172,28 @@ describe('settings', () => {
 
   test('negative times are refused', () => {
     expect(refusal('--warning-apply-duration=-1s')).toContain('must not be negative');
+  });
+
+  test.each([
+    [[], undefined],
+    [['--auto-compaction-retention=0'], undefined],
+    [['--auto-compaction-retention=0s'], undefined],
+    [['--auto-compaction-mode=revision', '--auto-compaction-retention=0'], undefined],
+    [['--auto-compaction-retention=2'], { mode: 'periodic', periodMs: 7_200_000 }],
+    [['--auto-compaction-retention=1h30m'], { mode: 'periodic', periodMs: 5_400_000 }],
+    [['--auto-compaction-mode=revision', '--auto-compaction-retention=1000'], { mode: 'revision', revisions: 1_000 }],
+  ])('%s sets automatic compaction to %s', (args, expected) => {
+    expect(config(...args).member.autoCompaction).toEqual(expected);
+  });
+
+  test.each([
+    [['--auto-compaction-retention=-1h'], '--auto-compaction-retention must not be negative (set to -1h)'],
+    [
+      ['--auto-compaction-mode=revision', '--auto-compaction-retention=5m'],
+      '--auto-compaction-retention must be a number of revisions (set to 5m)',
+    ],
+  ])('%s are refused', (args, message) => {
+    expect(refusal(...args)).toBe(message);
   });
 
   test('a segment of the log too small for its own header is refused', () => {

@@ -4,8 +4,9 @@
  */
 
 import type { KeepaliveOptions } from '@quorate/rpc';
-import { type MemberConfig, memberDefaults } from '@quorate/server';
+import { type AutoCompaction, type MemberConfig, memberDefaults } from '@quorate/server';
 import type { FlagValues, LogLevel } from './flags/flag-table.ts';
+import { FlagValueError, parseDurationMs } from './flags/go-values.ts';
 import type { ParsedFlags } from './flags/parse.ts';
 import type { HostUrl } from './flags/urls.ts';
 import { ConfigError, clusterOf, parseInitialCluster } from './initial-cluster.ts';
@@ -33,6 +34,7 @@ export interface LogConfig {
   readonly outputs: readonly string[];
 }
 
+const hourMs = 3_600_000;
 /** Longest election time-out, as in etcd. */
 const electionMsMax = 50_000;
 /** Shortest interval of progress notifications, as in etcd. */
@@ -103,9 +105,38 @@ function memberConfigOf(values: FlagValues): MemberConfig {
     backendBatchLimit: values.backendBatchLimit || memberDefaults.backendBatchLimit,
     compactionBatchLimit: values.compactionBatchLimit || memberDefaults.compactionBatchLimit,
     compactionSleepMs: values.compactionSleepInterval || memberDefaults.compactionSleepMs,
+    autoCompaction: autoCompactionOf(values),
     watchProgressIntervalMs: values.watchProgressNotifyInterval || memberDefaults.watchProgressIntervalMs,
     walSegmentBytes: values.walSegmentBytes,
   };
+}
+
+/** As etcd reads the two flags, but a time is refused where revisions are counted: etcd takes its nanoseconds for revisions. */
+function autoCompactionOf(values: FlagValues): AutoCompaction | undefined {
+  const { autoCompactionMode: mode, autoCompactionRetention: text } = values;
+  if (mode !== 'periodic' && mode !== 'revision') {
+    throw new ConfigError(`unknown auto-compaction-mode ${JSON.stringify(mode)}`);
+  }
+  const isNumber = /^\+?\d+$/.test(text);
+  if (mode === 'revision') {
+    if (!isNumber) throw new ConfigError(`--auto-compaction-retention must be a number of revisions (set to ${text})`);
+    return Number(text) === 0 ? undefined : { mode, revisions: Number(text) };
+  }
+  const periodMs = isNumber ? Number(text) * hourMs : retentionMs(text);
+  return periodMs === 0 ? undefined : { mode, periodMs };
+}
+
+function retentionMs(text: string): number {
+  let ms: number;
+  try {
+    ms = parseDurationMs(text);
+  } catch (error) {
+    if (!(error instanceof FlagValueError)) throw error;
+    const problem = /^[+-]?(\d+\.?\d*|\.\d+)$/.test(text) ? 'missing unit in' : 'invalid';
+    throw new ConfigError(`error parsing CompactionRetention: time: ${problem} duration ${JSON.stringify(text)}`);
+  }
+  if (ms < 0) throw new ConfigError(`--auto-compaction-retention must not be negative (set to ${text})`);
+  return ms;
 }
 
 function checkUrls(values: FlagValues): void {

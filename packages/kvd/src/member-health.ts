@@ -11,6 +11,7 @@ export function memberHealth(member: Member): HealthSource {
     isLearner: () => member.isLearner,
     serializableRead: () => readOne(member, true),
     linearizableRead: () => readOne(member, false),
+    space: () => ({ ...member.space.report }),
     versions: () => {
       const cluster = member.clusterVersion;
       return { server: etcdVersion, cluster: cluster ?? 'not_decided', storage: cluster ?? storageVersion };

@@ -8,6 +8,11 @@ export interface InitialMember {
   readonly peerUrls: readonly string[];
 }
 
+/** `--auto-compaction-mode` and `--auto-compaction-retention`: how much history stays. */
+export type AutoCompaction =
+  | { readonly mode: 'periodic'; readonly periodMs: number }
+  | { readonly mode: 'revision'; readonly revisions: number };
+
 export interface MemberConfig {
   /** `--name` */
   readonly name: string;
@@ -52,6 +57,8 @@ export interface MemberConfig {
   readonly compactionBatchLimit: number;
   /** `--compaction-sleep-interval` in milliseconds. */
   readonly compactionSleepMs: number;
+  /** Undefined: history goes when somebody asks for a compaction. */
+  readonly autoCompaction: AutoCompaction | undefined;
   /** `--lease-checkpoint`: whether what is left of long leases outlives the leader that counts it. */
   readonly leaseCheckpoint: boolean;
   /** `--watch-progress-notify-interval` in milliseconds: how often idle watches that asked for it are told how far they are. */
@@ -87,6 +94,7 @@ export const memberDefaults: Omit<MemberConfig, 'name' | 'initialCluster' | 'adv
   backendBatchLimit: 10_000,
   compactionBatchLimit: 1_000,
   compactionSleepMs: 10,
+  autoCompaction: undefined,
   leaseCheckpoint: true,
   watchProgressIntervalMs: 600_000,
   strictReconfigCheck: true,

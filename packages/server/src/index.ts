@@ -1,5 +1,11 @@
 export { type Booted, foundingIds, walDirectory } from './bootstrap.ts';
-export { type InitialMember, type MemberConfig, memberDefaults, requestTimeoutMs } from './config.ts';
+export {
+  type AutoCompaction,
+  type InitialMember,
+  type MemberConfig,
+  memberDefaults,
+  requestTimeoutMs,
+} from './config.ts';
 export { computeAddedMemberId, computeClusterId, computeMemberId } from './identity.ts';
 export { Leadership } from './leadership.ts';
 export { etcdVersion, storageVersion } from './maintenance-server.ts';

@@ -1,10 +1,11 @@
-/** Status, alarms and leadership of this member: the Maintenance service without its transport. */
+/** Status, alarms, space and leadership of this member: the Maintenance service without its transport. */
 import type { MemberId } from '@quorate/base';
 import { noMember } from '@quorate/base';
 import {
   type AlarmRequest,
   type AlarmResponse,
   AlarmType,
+  type DefragmentResponse,
   InternalRaftRequest,
   KvError,
   type MoveLeaderRequest,
@@ -19,6 +20,7 @@ import type { Leadership } from './leadership.ts';
 import type { Proposals } from './proposals.ts';
 import { answerProposal } from './reply.ts';
 import type { StateMachine } from './state-machine.ts';
+import type { StoreDefragmenter } from './store-defragmenter.ts';
 
 /** The etcd whose behaviour this follows: clients and Kubernetes read features off it. */
 export const etcdVersion = '3.6.14';
@@ -40,6 +42,7 @@ export interface MaintenanceOptions {
   readonly raft: () => RaftFacts;
   /** `--quota-backend-bytes` as in force; 0 when switched off. */
   readonly quotaBytes: number;
+  readonly defragmenter: StoreDefragmenter;
   /** Milliseconds a transfer may take. */
   readonly electionMs: number;
   readonly transferLeader: (to: MemberId) => void;
@@ -94,6 +97,11 @@ export class MaintenanceServer {
   snapshot(call: ServerCall, stream: ServerStream<SnapshotResponse>): Promise<void> {
     const { backup, state } = this.#options;
     return sendBackup({ ...backup, storageVersion, backend: () => state().backend }, call, stream);
+  }
+
+  /** Of this member alone; it serves meanwhile. */
+  defragment(): Promise<DefragmentResponse> {
+    return this.#options.defragmenter.run();
   }
 
   /** Leader only; resolves once this member sees the new leader. Moving to the present leader succeeds at once. */

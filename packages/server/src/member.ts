@@ -5,6 +5,7 @@
 import type { MemberId } from '@quorate/base';
 import { type InternalRaftRequest, MemberAttributesSet } from '@quorate/proto';
 import { Quota } from '@quorate/quota';
+import { autoCompact } from './auto-compactor.ts';
 import { boot } from './bootstrap.ts';
 import { ClusterServer } from './cluster-server.ts';
 import { ClusterVersion } from './cluster-version.ts';
@@ -26,6 +27,7 @@ import type { Runtime } from './runtime.ts';
 import { SpaceGate } from './space-gate.ts';
 import { SpaceWatch } from './space-watch.ts';
 import type { StateMachine } from './state-machine.ts';
+import { StoreDefragmenter } from './store-defragmenter.ts';
 import { WatchServer } from './watch-server.ts';
 
 export class Member {
@@ -38,9 +40,12 @@ export class Member {
   readonly elections: ElectionServer;
   readonly cluster: ClusterServer;
   readonly maintenance: MaintenanceServer;
+  /** How full the store is. */
+  readonly space: SpaceWatch;
   readonly downgrades: DowngradeServer;
   readonly #core: MemberCore;
   readonly #local: LocalKv;
+  readonly #stopAutoCompaction: () => void;
 
   /**
    * Starts from what the disk holds (or creates it), connects to the peers and takes part in raft. Resolves when the member runs;
@@ -116,6 +121,7 @@ export class Member {
       state,
       raft: () => ({ committedIndex: core.committedIndex, term: core.term, isLearner: core.isLearner }),
       quotaBytes: quota.limitBytes,
+      defragmenter: new StoreDefragmenter({ clock, logger: runtime.logger, meter: runtime.meter, state }),
       electionMs,
       transferLeader: (to) => core.transferLeader(to),
       isVoter: (id: MemberId) => core.isVoter(id),
@@ -127,10 +133,8 @@ export class Member {
     });
     this.downgrades = downgradesOf(core);
     watchVersion(core);
-    const watch = new SpaceWatch(quota, runtime.logger);
-    core.onTick(() => {
-      if (core.isServing) watch.look(core.state.backend.sizeInUseBytes());
-    });
+    this.space = watchSpace(core, quota);
+    this.#stopAutoCompaction = this.#startAutoCompaction();
   }
 
   get leadership(): Leadership {
@@ -193,6 +197,18 @@ export class Member {
     });
   }
 
+  #startAutoCompaction(): () => void {
+    const { config, runtime, leadership } = this.#core;
+    if (config.autoCompaction === undefined) return () => undefined;
+    return autoCompact(config.autoCompaction, {
+      clock: runtime.clock,
+      logger: runtime.logger,
+      isLeader: () => leadership.isLeader,
+      currentRevision: () => (this.isServing ? this.state.store.currentRevision : undefined),
+      compact: (request, reply) => this.kv.compact(request, reply),
+    });
+  }
+
   /** Ends what would not end by itself, watches and those who wait for a lock or an election: their clients go on elsewhere. */
   endStreams(): void {
     this.watch.stop();
@@ -205,8 +221,17 @@ export class Member {
    */
   stop(): Promise<void> {
     this.endStreams();
+    this.#stopAutoCompaction();
     return this.#core.stop();
   }
+}
+
+function watchSpace(core: MemberCore, quota: Quota): SpaceWatch {
+  const watch = new SpaceWatch({ quota, logger: core.runtime.logger, meter: core.runtime.meter });
+  core.onTick(() => {
+    if (core.isServing) watch.look(core.state.backend.sizeInUseBytes(), core.state.store.currentRevision);
+  });
+  return watch;
 }
 
 function downgradesOf(core: MemberCore): DowngradeServer {

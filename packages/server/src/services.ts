@@ -42,6 +42,7 @@ export function memberServices(member: Member): ServiceMethod[] {
       alarm: (request, _call, reply) => member.maintenance.alarm(request, reply),
       moveLeader: (request, _call, reply) => answer(reply, () => member.maintenance.moveLeader(request)),
       downgrade: (request, _call, reply) => answer(reply, () => member.downgrades.downgrade(request)),
+      defragment: (_request, _call, reply) => answer(reply, () => member.maintenance.defragment()),
       hash: (_request, _call, reply) => answer(reply, () => hash(member)),
       snapshot: (_request, call, stream) => void member.maintenance.snapshot(call, stream),
       hashKV: (request, _call, reply) => answer(reply, () => hashKv(member, request.revision)),

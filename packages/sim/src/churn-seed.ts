@@ -23,15 +23,11 @@ const limitMs = 120_000;
 const faultPauseMs = 1_500;
 const clientCount = 4;
 
-/**
- * Members change as chance has it; with `sizes`, from the first of them to each of the others in turn. Throws with the seed, what was
- * found and the last events.
- */
-export async function runChurnSeed(seed: number, sizes?: readonly number[]): Promise<ChurnReport> {
+/** Throws with the seed, what was found and the last events. */
+export async function runChurnSeed(seed: number): Promise<ChurnReport> {
   const random = new SeededRandom(seed ^ 0xc0ffee);
-  const drawn = 1 + 2 * random.below(2);
-  const cluster = new SimCluster({ seed, size: sizes?.[0] ?? drawn, config: drawConfig(random) });
-  const churn = new Churn(cluster, random, sizes?.slice(1));
+  const cluster = new SimCluster({ seed, size: 1 + 2 * random.below(2), config: drawConfig(random) });
+  const churn = new Churn(cluster, random);
   try {
     await live(cluster, churn, random);
     const complaints = cluster.checkAll();

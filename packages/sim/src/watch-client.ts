@@ -32,8 +32,7 @@ export interface WatchClientOptions {
 interface Visit {
   readonly host: SimMember;
   readonly member: Member;
-  /** False when the member does not read at the moment: it never gets this. */
-  send(request: WatchRequest): boolean;
+  send(request: WatchRequest): void;
   cancel(): void;
 }
 
@@ -133,12 +132,7 @@ export class WatchClient {
     const [keyBytes, rangeEnd] = [Buffer.from(key, 'latin1'), Buffer.from(end, 'latin1')];
     const startRevision = this.#next;
     const createRequest = WatchCreateRequest.create({ key: keyBytes, rangeEnd, startRevision, prevKv, filters });
-    if (visit.send(WatchRequest.create({ createRequest }))) return;
-    this.#options.scheduler.after(beatMs, () => this.#createAgain(visit));
-  }
-
-  #createAgain(visit: Visit): void {
-    if (this.#visit === visit && visit.host.running === visit.member) this.#create(visit);
+    visit.send(WatchRequest.create({ createRequest }));
   }
 
   #open(host: SimMember, member: Member): Visit {
@@ -151,9 +145,8 @@ export class WatchClient {
       host,
       member,
       send: (request) => {
-        if (isPaused) return false;
-        take(request);
-        return true;
+        // What a member does not read is asked again with the next beat.
+        if (!isPaused) take(request);
       },
       cancel: () => {
         isOver = true;
@@ -207,7 +200,9 @@ export class WatchClient {
     this.#next = compactRevision;
     this.#isCreated = false;
     // Not from within the member's own doings.
-    this.#options.scheduler.after(1, () => this.#createAgain(visit));
+    this.#options.scheduler.after(1, () => {
+      if (this.#visit === visit && visit.host.running === visit.member) this.#create(visit);
+    });
   }
 
   #progress(revision: number): void {

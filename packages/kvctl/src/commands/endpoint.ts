@@ -101,7 +101,8 @@ async function askEach<T>(
   return { list, lastError };
 }
 
-async function endpointsOf({ client, call }: Session, command: Command): Promise<readonly string[]> {
+/** Those given, or with `--cluster` those of the member list. Throws ExitError when that cannot be had. */
+export async function endpointsOf({ client, call }: Session, command: Command): Promise<readonly string[]> {
   const { cluster } = command.optsWithGlobals<{ cluster: boolean }>();
   if (!cluster) return client.endpoints;
   try {

@@ -44,6 +44,8 @@ export interface FlagValues {
   readonly logOutputs: readonly string[];
   readonly leaseCheckpoint: boolean;
   readonly warningApplyDuration: number;
+  readonly autoCompactionMode: string;
+  readonly autoCompactionRetention: string;
   readonly compactionBatchLimit: number;
   readonly compactionSleepInterval: number;
   readonly watchProgressNotifyInterval: number;
@@ -174,6 +176,16 @@ export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValu
     'Whether what is left of leases of more than five minutes outlives the leader that counts it.',
   ),
   warningApplyDuration: duration('Tuning', '100ms', 'Applying entries for longer than this is logged as a warning.'),
+  autoCompactionMode: text(
+    'Tuning',
+    'periodic',
+    "What --auto-compaction-retention counts: 'periodic' a time, 'revision' revisions.",
+  ),
+  autoCompactionRetention: text(
+    'Tuning',
+    '0',
+    "History that automatic compaction keeps: hours, a duration such as '5m', or a number of revisions. 0 switches it off.",
+  ),
   compactionBatchLimit: uint('Tuning', 1_000, 'Most revisions removed in one slice of a compaction.'),
   compactionSleepInterval: duration('Tuning', '10ms', 'Pause between two slices of a compaction.'),
   watchProgressNotifyInterval: duration(

@@ -10,6 +10,8 @@ export interface HealthSource {
   /** Reads with the agreement of a quorum, within the time a request may take. Rejects with the error a client would get. */
   linearizableRead(): Promise<void>;
   versions(): ServedVersions;
+  /** How full the store is, ready to be printed. */
+  space(): Readonly<Record<string, string | number>>;
 }
 
 /** Versions as etcd tells them. */

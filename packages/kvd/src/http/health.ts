@@ -1,6 +1,7 @@
 /**
  * /health, as etcd answers it: alarms first, then whether there is a leader, then a read. `?serializable=true` asks this member
- * alone; `?exclude=NOSPACE` (repeatable) overlooks an alarm. Load balancers and probes read it, so its bytes are etcd's.
+ * alone; `?exclude=NOSPACE` (repeatable) overlooks an alarm. Load balancers and probes read it, so its bytes are etcd's. With
+ * `?verbose`, which etcd does not know, it also says how full the store is.
  */
 import type { ServerResponse } from 'node:http';
 import type { Counter, Logger, Meter } from '@quorate/base';
@@ -34,7 +35,8 @@ export class HealthEndpoint {
   async serve(method: string | undefined, query: URLSearchParams, response: ServerResponse): Promise<void> {
     if (!isGet(method, response)) return;
     const reason = await this.#problem(query);
-    const body = JSON.stringify({ health: reason === '' ? 'true' : 'false', reason });
+    const answer = { health: reason === '' ? 'true' : 'false', reason };
+    const body = JSON.stringify(query.has('verbose') ? { ...answer, space: this.#source.space() } : answer);
     if (reason === '') {
       this.#successes.add();
       plainText(response, 200, body);

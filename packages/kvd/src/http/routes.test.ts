@@ -13,6 +13,7 @@ const healthy: HealthSource = {
   isLearner: () => false,
   serializableRead: async () => {},
   linearizableRead: async () => {},
+  space: () => ({ pressure: 'high', inUseBytes: 85, quotaBytes: 100, run: 'kvctl compaction 7 --physical' }),
   versions: () => ({ server: '3.6.14', cluster: '3.6.0', storage: '3.6.0' }),
 };
 
@@ -68,6 +69,12 @@ describe('/health', () => {
     const { status, headers, body } = await get('/health');
     expect({ status, body }).toEqual({ status: 200, body: '{"health":"true","reason":""}' });
     expect(headers['content-type']).toBe('text/plain; charset=utf-8');
+  });
+
+  test('tells who asks for more how full the store is', async () => {
+    const { body } = await get('/health?verbose');
+    const space = { pressure: 'high', inUseBytes: 85, quotaBytes: 100, run: 'kvctl compaction 7 --physical' };
+    expect(JSON.parse(body)).toEqual({ health: 'true', reason: '', space });
   });
 
   test.each(['POST', 'HEAD', 'DELETE'])('refuses %s with 405 and Allow', async (method) => {
