@@ -37,7 +37,8 @@ function runProgram(words: readonly string[], { stdin = '', env = {} }: CtlCase,
   );
   const own = Object.entries(env).map(([name, value]) => [`${prefix}_${name}`, value] as const);
   return new Promise((resolve, reject) => {
-    const child = spawn('/bin/bash', ['-c', `exec ${words.map(shellQuoted).join(' ')}`], {
+    // Input that is a socket makes bash believe it was called over a network and read ~/.bashrc, unless it is told not to.
+    const child = spawn('/bin/bash', ['--norc', '-c', `exec ${words.map(shellQuoted).join(' ')}`], {
       env: Object.fromEntries([...inherited, ...own]),
       timeout: 30_000,
       killSignal: 'SIGKILL',
@@ -335,7 +336,7 @@ describe.runIf(installations.length > 0)('the program', () => {
   test('ends quietly when its reader leaves', async () => {
     await kvctl(['put', 'long'], { stdin: 'x'.repeat(1_000_000) });
     const line = `${process.execPath} ${kvctlProgram} --endpoints ${etcd!.endpoint} get long | head -c 4`;
-    const result = await runProgram(['bash', '-c', `${line}; exit $\{PIPESTATUS[0]}`], { args: [] }, 'KVCTL');
+    const result = await runProgram(['bash', '--norc', '-c', `${line}; exit $\{PIPESTATUS[0]}`], { args: [] }, 'KVCTL');
     expect(result).toMatchObject({ stdout: 'long', stderr: '' });
   });
 });

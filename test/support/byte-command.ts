@@ -22,7 +22,8 @@ export interface ByteCommandOptions {
 export function runBytes(words: readonly string[], options: ByteCommandOptions = {}): Promise<ByteResult> {
   const { stdin = '', env, limitMs = 30_000 } = options;
   return new Promise((resolve, reject) => {
-    const child = spawn('/bin/bash', ['-c', `exec ${words.map(quoted).join(' ')}`], {
+    // Input that is a socket makes bash believe it was called over a network and read ~/.bashrc, unless it is told not to.
+    const child = spawn('/bin/bash', ['--norc', '-c', `exec ${words.map(quoted).join(' ')}`], {
       env: env ?? process.env,
       timeout: limitMs,
       killSignal: 'SIGKILL',
