@@ -93,6 +93,9 @@ export class MemberCore {
     this.#membersChanged();
     if (this.config.initialElectionTickAdvance) this.#advanceTicks();
     this.#node.start();
+    // A voter that is alone has nobody to wait for, and nobody to disturb.
+    const { voters } = this.#rawNode.confState();
+    if (voters.length === 1 && voters[0] === this.memberId) this.#node.call(() => this.#rawNode.campaign());
     logger.info('member runs', { name: this.config.name });
   }
 
