@@ -23,11 +23,15 @@ const limitMs = 120_000;
 const faultPauseMs = 1_500;
 const clientCount = 4;
 
-/** Throws with the seed, what was found and the last events. */
-export async function runChurnSeed(seed: number): Promise<ChurnReport> {
+/**
+ * Members change as chance has it; with `sizes`, from the first of them to each of the others in turn. Throws with the seed, what was
+ * found and the last events.
+ */
+export async function runChurnSeed(seed: number, sizes?: readonly number[]): Promise<ChurnReport> {
   const random = new SeededRandom(seed ^ 0xc0ffee);
-  const cluster = new SimCluster({ seed, size: 1 + 2 * random.below(2), config: drawConfig(random) });
-  const churn = new Churn(cluster, random);
+  const drawn = 1 + 2 * random.below(2);
+  const cluster = new SimCluster({ seed, size: sizes?.[0] ?? drawn, config: drawConfig(random) });
+  const churn = new Churn(cluster, random, sizes?.slice(1));
   try {
     await live(cluster, churn, random);
     const complaints = cluster.checkAll();

@@ -10,7 +10,7 @@ import { calmDiskMs } from './faults.ts';
 import type { SimCluster } from './sim-cluster.ts';
 import { SimMember } from './sim-member.ts';
 
-/** Members there are at least and at most. */
+/** Members there are at least and at most, when chance decides. */
 const sizes = { min: 1, max: 5 };
 /** How long an operator waits for an answer, and before trying again, in virtual milliseconds. */
 const patienceMs = 4_000;
@@ -33,12 +33,15 @@ export class Churn {
   readonly departed: SimMember[] = [];
   readonly #cluster: SimCluster;
   readonly #random: Random;
+  readonly #path: readonly number[] | undefined;
   #isStopped = false;
   #isIdle = true;
 
-  constructor(cluster: SimCluster, random: Random) {
+  /** `path`: numbers of members to pass, one after the other; chance decides when there is none. */
+  constructor(cluster: SimCluster, random: Random, path?: readonly number[]) {
     this.#cluster = cluster;
     this.#random = random;
+    this.#path = path;
   }
 
   /** Whether no change is under way. */
@@ -48,10 +51,11 @@ export class Churn {
 
   start(): void {
     this.#isIdle = false;
-    this.#run().catch((error: unknown) => this.#cluster.scheduler.fail(error));
+    const run = this.#path === undefined ? this.#run() : this.#pass(this.#path);
+    run.catch((error: unknown) => this.#cluster.scheduler.fail(error));
   }
 
-  /** Begins no further change; one under way is carried through. */
+  /** Begins no further change; one under way is carried through, and so is a path. */
   stop(): void {
     this.#isStopped = true;
   }
@@ -64,6 +68,19 @@ export class Churn {
       else if (members.length <= sizes.min || (dice < 5 && members.length < sizes.max)) await this.#add();
       else await this.#remove();
       await this.#sleep(this.#random.below(restMs));
+    }
+    this.#isIdle = true;
+  }
+
+  async #pass(path: readonly number[]): Promise<void> {
+    const { members } = this.#cluster;
+    for (const size of path) {
+      while (members.length !== size) {
+        if (!this.#isStopped && this.#random.below(10) === 0) await this.#wipe();
+        if (members.length < size) await this.#add();
+        else await this.#remove();
+        await this.#sleep(this.#random.below(restMs));
+      }
     }
     this.#isIdle = true;
   }

@@ -4,17 +4,20 @@
  */
 import { SeededRandom } from '@quorate/base';
 import { memberDefaults } from '@quorate/server';
-import { endFaults, keepAlive, type PlannedFault, planFaults, strike } from './faults.ts';
+import { endFaults, keepAlive, type PlannedFault, strike } from './faults.ts';
 import { LeaseClient } from './lease-client.ts';
-import { SimCluster, type SimConfig } from './sim-cluster.ts';
+import { everything, type Scenario } from './scenario.ts';
+import { SimCluster } from './sim-cluster.ts';
 import { WatchClient } from './watch-client.ts';
 import { Client } from './workload.ts';
 
 export interface SeedOptions {
   readonly seed: number;
-  /** Members; default drawn: mostly 3, sometimes 1 or 5. */
+  /** Default: everything. */
+  readonly scenario?: Scenario;
+  /** Members; default drawn. */
   readonly size?: number;
-  /** Faults; default 30 to 45. */
+  /** Faults; default drawn. */
   readonly faultCount?: number;
   /** Leaves faults out, by their place in the plan: used for shrinking. */
   readonly without?: ReadonlySet<number>;
@@ -48,7 +51,7 @@ export class SeedFailure extends Error {
     super(
       [
         complaint,
-        `repeat with: SIM_SEED=${options.seed} npm run test:sim`,
+        `repeat with: SIM_SEED=${options.seed} npm run test:sim (${(options.scenario ?? everything).name})`,
         `trace ${cluster.trace.digest}, ${cluster.describe()}`,
         `faults:\n${plan.map(({ atMs, fault }, i) => `  ${i} at ${atMs} ms ${JSON.stringify(fault)}`).join('\n')}`,
         `last events:\n  ${cluster.trace.tail.slice(-40).join('\n  ')}`,
@@ -60,22 +63,22 @@ export class SeedFailure extends Error {
 }
 
 /** Phases, in virtual milliseconds. */
-const disturbedMs = 40_000;
 const leaderLimitMs = 30_000;
 const convergeLimitMs = 120_000;
 /** The longest time to live of the workload's leases, two election time-outs, two seconds. */
 const leaseLimitMs = 5_000 + 2 * memberDefaults.electionMs + 2_000;
 
 export async function runSeed(options: SeedOptions): Promise<SeedReport> {
-  const random = new SeededRandom(options.seed ^ 0x5eed);
-  const size = options.size ?? drawSize(random.below(10));
-  const cluster = new SimCluster({ seed: options.seed, size, config: drawConfig(random) });
-  const count = options.faultCount ?? 30 + random.below(16);
-  const all = planFaults(random, { size, count, durationMs: disturbedMs });
+  const scenario = options.scenario ?? everything;
+  const random = new SeededRandom(options.seed ^ scenario.salt);
+  const drawn = scenario.drawSize(random);
+  const size = options.size ?? drawn;
+  const cluster = new SimCluster({ seed: options.seed, size, config: scenario.drawConfig(random) });
+  const all = scenario.plan(random, { size, count: options.faultCount });
   const plan = all.filter((_, i) => options.without?.has(i) !== true);
   let lived: Lived;
   try {
-    lived = await live(cluster, plan, random);
+    lived = await live(cluster, plan, { random, disturbedMs: scenario.disturbedMs });
   } catch (error) {
     throw new SeedFailure(options, String(error), plan, cluster, error);
   }
@@ -87,7 +90,11 @@ export async function runSeed(options: SeedOptions): Promise<SeedReport> {
 /** What clients beside the writers had to do. */
 type Lived = Pick<SeedReport, 'leaseCount' | 'watchEventCount'>;
 
-async function live(cluster: SimCluster, plan: readonly PlannedFault[], random: SeededRandom): Promise<Lived> {
+async function live(
+  cluster: SimCluster,
+  plan: readonly PlannedFault[],
+  { random, disturbedMs }: { readonly random: SeededRandom; readonly disturbedMs: number },
+): Promise<Lived> {
   const { scheduler, history, members } = cluster;
   cluster.start();
   const keyCount = 3 + random.below(10);
@@ -119,23 +126,6 @@ async function live(cluster: SimCluster, plan: readonly PlannedFault[], random: 
   wrong.push(...leases.check());
   if (wrong.length > 0) throw new Error(wrong.slice(0, 10).join('\n'));
   return { leaseCount: leases.count, watchEventCount: watchers.reduce((sum, { eventCount }) => sum + eventCount, 0) };
-}
-
-function drawSize(dice: number): number {
-  if (dice < 2) return 1;
-  return dice < 9 ? 3 : 5;
-}
-
-/** Small limits make rare paths common: snapshots, segment cuts, slices and batches of every size. */
-function drawConfig(random: SeededRandom): SimConfig {
-  return {
-    snapshotCount: 5 + random.below(random.below(2) === 0 ? 50 : 500),
-    snapshotCatchUpEntries: 1 + random.below(60),
-    backendBatchIntervalMs: 1 + random.below(200),
-    backendBatchLimit: 1 + random.below(500),
-    compactionBatchLimit: 1 + random.below(20),
-    walSegmentBytes: 4096 * (1 + random.below(16)),
-  };
 }
 
 function report(seed: number, cluster: SimCluster, faultCount: number): Omit<SeedReport, keyof Lived> {

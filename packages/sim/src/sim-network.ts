@@ -144,11 +144,26 @@ export class SimNetwork {
     this.#trace.add(`snapshot ${formatId(from)} -> ${formatId(message.to)} at ${message.snapshot?.metadata?.index}`);
     const copy = Message.decode(Message.encode(message));
     const self = this;
+    // What a dead sender was about to send never comes: its timers are gone. The receiver learns it from the connection.
+    const silenced = new Promise<never>((_resolve, reject) => {
+      const fail = target.process.guard(() => reject(new Error('the sender is gone')));
+      sender.onDeath(() => {
+        this.#scheduler.after(this.#delay(), fail);
+      });
+    });
+    silenced.catch(() => {});
     async function* delayed(): AsyncGenerator<Buffer> {
-      for await (const chunk of chunks) {
-        await target!.process.later(self.#delay(), () => undefined);
-        if (!self.reaches(from, message.to) || !sender.alive) throw new Error('snapshot stream broke');
-        yield Buffer.from(chunk);
+      const all = chunks[Symbol.asyncIterator]();
+      try {
+        for (;;) {
+          const next = await Promise.race([all.next(), silenced]);
+          if (next.done === true) return;
+          await target!.process.later(self.#delay(), () => undefined);
+          if (!self.reaches(from, message.to) || !sender.alive) throw new Error('snapshot stream broke');
+          yield Buffer.from(next.value);
+        }
+      } finally {
+        all.return?.(undefined).catch(() => {});
       }
     }
     // The sender learns of the receiver's death as of a broken connection: a while later.

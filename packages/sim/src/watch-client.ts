@@ -32,7 +32,8 @@ export interface WatchClientOptions {
 interface Visit {
   readonly host: SimMember;
   readonly member: Member;
-  send(request: WatchRequest): void;
+  /** False when the member does not read at the moment: it never gets this. */
+  send(request: WatchRequest): boolean;
   cancel(): void;
 }
 
@@ -132,7 +133,12 @@ export class WatchClient {
     const [keyBytes, rangeEnd] = [Buffer.from(key, 'latin1'), Buffer.from(end, 'latin1')];
     const startRevision = this.#next;
     const createRequest = WatchCreateRequest.create({ key: keyBytes, rangeEnd, startRevision, prevKv, filters });
-    visit.send(WatchRequest.create({ createRequest }));
+    if (visit.send(WatchRequest.create({ createRequest }))) return;
+    this.#options.scheduler.after(beatMs, () => this.#createAgain(visit));
+  }
+
+  #createAgain(visit: Visit): void {
+    if (this.#visit === visit && visit.host.running === visit.member) this.#create(visit);
   }
 
   #open(host: SimMember, member: Member): Visit {
@@ -145,8 +151,9 @@ export class WatchClient {
       host,
       member,
       send: (request) => {
-        // What a member does not read is asked again with the next beat.
-        if (!isPaused) take(request);
+        if (isPaused) return false;
+        take(request);
+        return true;
       },
       cancel: () => {
         isOver = true;
@@ -200,9 +207,7 @@ export class WatchClient {
     this.#next = compactRevision;
     this.#isCreated = false;
     // Not from within the member's own doings.
-    this.#options.scheduler.after(1, () => {
-      if (this.#visit === visit && visit.host.running === visit.member) this.#create(visit);
-    });
+    this.#options.scheduler.after(1, () => this.#createAgain(visit));
   }
 
   #progress(revision: number): void {

@@ -1,10 +1,11 @@
 import { type AddressInfo, createServer } from 'node:net';
-import { type Clock, type MemberId, silentLogger, silentMeter } from '@quorate/base';
+import { type Clock, formatId, type MemberId, silentLogger } from '@quorate/base';
 import { LeaseAnswer, Message, MessageType, PeerMember, PromoteAnswer } from '@quorate/proto';
 import { afterEach, expect, test, vi } from 'vitest';
 import type { PeerHandler } from '../peer-transport.ts';
 import { Refusal, type Speaker } from '../standing.ts';
 import { StartError } from '../start-error.ts';
+import { CountingMeter } from '../testing/counting-meter.ts';
 import { GrpcPeerTransport } from './grpc-peer-transport.ts';
 
 const clock: Clock = {
@@ -40,11 +41,12 @@ function soon(check: () => void): Promise<void> {
 /** One member's end, and what it was told. */
 async function member(id: MemberId, options: { incarnation?: bigint; clusterId?: bigint } = {}) {
   const url = await freeUrl();
+  const meter = new CountingMeter();
   const transport = new GrpcPeerTransport({
     listenUrls: [url],
     clock,
     logger: silentLogger,
-    meter: silentMeter,
+    meter,
     version: 't',
   });
   open.push(transport);
@@ -76,7 +78,7 @@ async function member(id: MemberId, options: { incarnation?: bigint; clusterId?:
   const identity = { clusterId: options.clusterId ?? 7n, memberId: id, incarnation: options.incarnation ?? id * 10n };
   const send = (to: MemberId, index: number): void =>
     transport.send([Message.create({ type: MessageType.MSG_APP, from: id, to, term: 1, index })]);
-  return { id, url, transport, received, refusedBy, refusals, expected, handler, identity, send };
+  return { id, url, meter, transport, received, refusedBy, refusals, expected, handler, identity, send };
 }
 
 async function started(...args: Parameters<typeof member>) {
@@ -209,9 +211,40 @@ test('a peer URL in use is refused by name', async () => {
     listenUrls: [a.url],
     clock,
     logger: silentLogger,
-    meter: silentMeter,
+    meter: new CountingMeter(),
     version: 't',
   });
   open.push(second);
   await expect(second.listen()).rejects.toThrow(StartError);
+});
+
+test('what passes between members is counted by peer on both sides, and so are lost connections', async () => {
+  const [a, b] = [await started(1n), await started(2n)];
+  const pair = `{Local=${formatId(1n)},Remote=${formatId(2n)}}`;
+  a.transport.setPeers([{ id: 2n, urls: [b.url] }]);
+  a.send(2n, 1);
+  await soon(() => expect(b.received).toEqual(['1 from 1']));
+  const sent = a.meter.value(`etcd_network_peer_sent_bytes_total{To=${formatId(2n)}}`)!;
+  expect(sent).toBeGreaterThan(0);
+  expect(b.meter.value(`etcd_network_peer_received_bytes_total{From=${formatId(1n)}}`)).toBeGreaterThanOrEqual(sent);
+  expect(a.meter.value(`etcd_network_known_peers${pair}`)).toBe(1);
+  expect(a.meter.value(`etcd_network_known_peers{Local=${formatId(1n)},Remote=${formatId(1n)}}`)).toBe(1);
+  expect(a.meter.value(`etcd_network_active_peers${pair}`)).toBe(1);
+  expect(a.meter.value(`etcd_network_disconnected_peers_total${pair}`)).toBe(0);
+  await b.transport.stop();
+  await soon(() => expect(a.meter.value(`etcd_network_active_peers${pair}`)).toBe(0));
+  expect(a.meter.value(`etcd_network_disconnected_peers_total${pair}`)).toBe(1);
+  a.send(2n, 2);
+  await soon(() => expect(a.meter.value(`etcd_network_peer_sent_failures_total{To=${formatId(2n)}}`)).toBe(1));
+  a.transport.setPeers([]);
+  expect(a.meter.value(`etcd_network_known_peers${pair}`)).toBe(0);
+});
+
+test('a message that is not for this member is a receive failure of its sender', async () => {
+  const [a, b] = [await started(1n), await started(2n)];
+  a.transport.setPeers([{ id: 2n, urls: [b.url] }]);
+  a.transport.send([Message.create({ type: MessageType.MSG_APP, from: 5n, to: 2n, term: 1, index: 1 })]);
+  const failures = `etcd_network_peer_received_failures_total{From=${formatId(1n)}}`;
+  await soon(() => expect(b.meter.value(failures)).toBe(1));
+  expect(b.received).toEqual([]);
 });

@@ -21,7 +21,9 @@ import type {
 } from '../peer-transport.ts';
 import { fetchInfo } from './fetch-info.ts';
 import { PeerLink } from './peer-link.ts';
+import { PeerMetrics } from './peer-metrics.ts';
 import { PeerServer } from './peer-server.ts';
+import { RoundTrips } from './round-trips.ts';
 
 export interface GrpcPeerTransportOptions {
   /** `--listen-peer-urls` */
@@ -40,6 +42,7 @@ export class GrpcPeerTransport implements PeerTransport {
   readonly #options: GrpcPeerTransportOptions;
   readonly #server: PeerServer;
   readonly #links = new Map<MemberId, PeerLink>();
+  readonly #roundTrips: RoundTrips;
   /** URLs of the members on the list. */
   #listed: ReadonlyMap<MemberId, readonly string[]> = new Map();
   /** What members said last of where they are reached. */
@@ -47,10 +50,12 @@ export class GrpcPeerTransport implements PeerTransport {
   #isListening = false;
   #identity: PeerIdentity | undefined;
   #handler: PeerHandler | undefined;
+  #metrics: PeerMetrics | undefined;
 
   constructor(options: GrpcPeerTransportOptions) {
     this.#options = options;
     this.#server = new PeerServer(options.logger);
+    this.#roundTrips = new RoundTrips(options.clock, () => this.#links.values());
   }
 
   /** Binds the peer URLs, so that one in use is found before anything is written. Rejects with StartError. */
@@ -65,7 +70,10 @@ export class GrpcPeerTransport implements PeerTransport {
     this.#identity = identity;
     this.#handler = handler;
     const hello = (to: MemberId): Hello => this.#hello(to);
-    this.#server.serve({ identity, handler, hello, heardFrom: (from) => this.#heardFrom(from) });
+    const metrics = new PeerMetrics(this.#options.meter, identity.memberId);
+    this.#metrics = metrics;
+    this.#server.serve({ identity, handler, metrics, hello, heardFrom: (from) => this.#heardFrom(from) });
+    this.#roundTrips.start();
   }
 
   fetchInfo(url: string, timeoutMs: number): Promise<RemoteInfo> {
@@ -74,6 +82,7 @@ export class GrpcPeerTransport implements PeerTransport {
 
   setPeers(peers: readonly PeerAddress[]): void {
     this.#listed = new Map(peers.map((peer) => [peer.id, peer.urls]));
+    this.#metrics?.listed(peers.map((peer) => peer.id));
     // One that is listed is looked for again: its rightful data directory may come back.
     for (const [id, link] of this.#links) {
       const hasSpoken = link.incarnation !== 0n || !this.#listed.has(id);
@@ -119,6 +128,7 @@ export class GrpcPeerTransport implements PeerTransport {
   }
 
   async stop(): Promise<void> {
+    this.#roundTrips.stop();
     for (const link of this.#links.values()) link.stop();
     this.#links.clear();
     this.#server.stop();
@@ -149,14 +159,14 @@ export class GrpcPeerTransport implements PeerTransport {
     const urls = [...new Set([...(this.#listed.get(id) ?? []), ...(this.#announced.get(id) ?? [])])];
     if (urls.length === 0 || this.#links.get(id)?.urls.join() === urls.join()) return;
     this.#links.get(id)?.stop();
-    const { clock, logger, meter } = this.#options;
+    const { clock, logger } = this.#options;
     const link = new PeerLink({
       peer: id,
       urls,
       hello: () => this.#hello(id),
       clock,
       logger,
-      meter,
+      metrics: this.#metrics!.of(id),
       unreachable: () => this.#handler?.unreachable(id),
       gone: () => this.#handler?.gone(id),
       refusalOf: (speaker) => this.#handler?.refusalOf(speaker),

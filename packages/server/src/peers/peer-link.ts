@@ -14,11 +14,13 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
-import type { Clock, Counter, Logger, MemberId, Meter, Timer } from '@quorate/base';
+import type { Clock, Histogram, Logger, MemberId, Timer } from '@quorate/base';
 import { formatId } from '@quorate/base';
 import {
   Batch,
   type Hello,
+  InfoRequest,
+  InfoResponse,
   LeaseAnswer,
   LeaseAsk,
   type Message,
@@ -30,6 +32,7 @@ import {
 import type { LeaseQuestion, SnapshotChunks } from '../peer-transport.ts';
 import type { Refusal, Speaker } from '../standing.ts';
 import { peerChannelOptions, peerPaths, refusalIn } from './peer-methods.ts';
+import type { PeerHandles } from './peer-metrics.ts';
 
 export interface PeerLinkOptions {
   readonly peer: MemberId;
@@ -38,7 +41,7 @@ export interface PeerLinkOptions {
   readonly hello: () => Hello;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly meter: Meter;
+  readonly metrics: PeerHandles;
   readonly unreachable: () => void;
   /** The peer was connected and its port refuses connections now. */
   readonly gone: () => void;
@@ -67,8 +70,6 @@ type Stream = { readonly at: 'closed' } | { readonly at: 'waiting'; readonly tim
 
 export class PeerLink {
   readonly #options: PeerLinkOptions;
-  readonly #sentBytes: Counter;
-  readonly #sendFailures: Counter;
   #client: Client;
   #urlAt = 0;
   #stream: Stream = { at: 'closed' };
@@ -82,17 +83,6 @@ export class PeerLink {
   constructor(options: PeerLinkOptions) {
     this.#options = options;
     this.#client = this.#newClient();
-    const labels = { To: formatId(options.peer) };
-    this.#sentBytes = options.meter.counter({
-      name: 'etcd_network_peer_sent_bytes_total',
-      help: 'The total number of bytes sent to peers.',
-      labels,
-    });
-    this.#sendFailures = options.meter.counter({
-      name: 'etcd_network_peer_sent_failures_total',
-      help: 'The total number of send failures from peers.',
-      labels,
-    });
   }
 
   get urls(): readonly string[] {
@@ -112,6 +102,10 @@ export class PeerLink {
   /** Since when the peer accepted our stream without a break; undefined while it has not. */
   get connectedSinceMs(): number | undefined {
     return this.#stream.at === 'open' ? this.#stream.sinceMs : undefined;
+  }
+
+  get roundTrip(): Histogram {
+    return this.#options.metrics.roundTrip;
   }
 
   start(): void {
@@ -142,6 +136,12 @@ export class PeerLink {
     return this.#ask({ path: peerPaths.promote, request, decode: PromoteAnswer.decode, timeoutMs });
   }
 
+  /** Asks for what the peer says at once; rejects when there is no answer within `timeoutMs`. */
+  async ping(timeoutMs: number): Promise<void> {
+    const request = InfoRequest.encode({ hello: this.#options.hello() });
+    await this.#ask({ path: peerPaths.info, request, decode: InfoResponse.decode, timeoutMs });
+  }
+
   /** Only to a peer that is who we think it is; rejects otherwise, and when the receiver does not take it. */
   async sendSnapshot(message: Message, chunks: SnapshotChunks): Promise<void> {
     if (this.connectedSinceMs === undefined) throw new Error(`not connected to ${formatId(this.#options.peer)}`);
@@ -162,7 +162,7 @@ export class PeerLink {
       call.write(SnapshotChunk.encode(SnapshotChunk.create({ hello: this.#options.hello(), message })));
       for await (const data of chunks) {
         const bytes = SnapshotChunk.encode(SnapshotChunk.create({ data }));
-        this.#sentBytes.add(bytes.length);
+        this.#options.metrics.sentBytes.add(bytes.length);
         if (!call.write(bytes)) await Promise.race([drained(call), receipt]);
       }
       call.end();
@@ -179,6 +179,7 @@ export class PeerLink {
     this.#stopped = true;
     if (this.#stream.at === 'waiting') this.#stream.timer.cancel();
     if (this.#stream.at === 'open') this.#stream.call.cancel();
+    if (this.connectedSinceMs !== undefined) this.#options.metrics.disconnected();
     this.#snapshotCall?.cancel();
     this.#stream = { at: 'closed' };
     this.#client.close();
@@ -228,7 +229,7 @@ export class PeerLink {
 
   #accepted(stream: OpenStream, hello: Hello | undefined): void {
     if (hello === undefined || this.#stream !== stream || stream.sinceMs !== undefined) return;
-    const { logger, peer, clock, refusalOf } = this.#options;
+    const { logger, peer, clock, refusalOf, metrics } = this.#options;
     this.#incarnation = hello.incarnation;
     this.#version = hello.version;
     const refusal = refusalOf({ from: peer, incarnation: hello.incarnation });
@@ -239,6 +240,7 @@ export class PeerLink {
       return;
     }
     stream.sinceMs = clock.nowMs();
+    metrics.connected();
     this.#pauseMs = reconnectMs.first;
     const { held } = stream;
     stream.held = [];
@@ -247,19 +249,20 @@ export class PeerLink {
 
   #write(stream: OpenStream, messages: Message[]): void {
     const bytes = Batch.encode({ hello: undefined, messages });
-    this.#sentBytes.add(bytes.length);
+    this.#options.metrics.sentBytes.add(bytes.length);
     stream.call.write(bytes);
   }
 
   #drop(count: number): void {
-    this.#sendFailures.add(count);
+    this.#options.metrics.sendFailures.add(count);
     this.#options.unreachable();
   }
 
   #broken(stream: OpenStream, error: ServiceError | undefined): void {
     if (this.#stream !== stream || this.#stopped) return;
-    const { peer, urls, logger, clock, unreachable, gone, refused } = this.#options;
+    const { peer, urls, logger, clock, unreachable, gone, refused, metrics } = this.#options;
     const wasConnected = stream.sinceMs !== undefined;
+    if (wasConnected) metrics.disconnected();
     const facts = { peer: formatId(peer), reason: error?.details ?? 'closed by peer' };
     if (wasConnected) logger.warn('lost the stream to a peer', facts);
     else logger.debug('cannot reach a peer', facts);
@@ -267,7 +270,7 @@ export class PeerLink {
     this.#pauseMs = Math.min(this.#pauseMs * 2, reconnectMs.max);
     this.#stream = { at: 'waiting', timer };
     if (!wasConnected && urls.length > 1) this.#tryNextUrl();
-    if (stream.held.length > 0) this.#sendFailures.add(stream.held.length);
+    if (stream.held.length > 0) metrics.sendFailures.add(stream.held.length);
     unreachable();
     const refusal = refusalIn(error);
     if (refusal !== undefined) refused(refusal);

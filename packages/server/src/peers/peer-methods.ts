@@ -53,9 +53,11 @@ export function failure(code: number, details: string): ServiceError {
   return Object.assign(new Error(details), { code, details, metadata: undefined as never });
 }
 
-/** Descriptions of all methods, for a server. */
+const bytesAsTheyAre = { encode: (bytes: Buffer) => bytes, decode: (bytes: Buffer) => bytes };
+
+/** Descriptions of all methods, for a server. Raft's batches arrive undecoded: their bytes are counted per peer. */
 export const peerMethods: Readonly<Record<keyof typeof peerPaths, PeerMethod>> = {
-  raft: method(peerPaths.raft, Batch, Batch, { requestStream: true, responseStream: true }),
+  raft: method(peerPaths.raft, bytesAsTheyAre, Batch, { requestStream: true, responseStream: true }),
   snapshot: method(peerPaths.snapshot, SnapshotChunk, SnapshotReceipt, { requestStream: true }),
   lease: method(peerPaths.lease, LeaseAsk, LeaseAnswer),
   info: method(peerPaths.info, InfoRequest, InfoResponse),

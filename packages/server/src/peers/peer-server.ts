@@ -15,11 +15,13 @@ import {
 import { formatId, type Logger, type MemberId } from '@quorate/base';
 import {
   Batch,
+  DecodeError,
   type Hello,
   type InfoRequest,
   InfoResponse,
   type LeaseAnswer,
   type LeaseAsk,
+  type Message,
   PeerMember,
   type PromoteAnswer,
   type PromoteAsk,
@@ -30,18 +32,26 @@ import type { PeerHandler, PeerIdentity } from '../peer-transport.ts';
 import { StartError } from '../start-error.ts';
 import { targetOf } from './peer-link.ts';
 import { failure, peerMethods, refusalError } from './peer-methods.ts';
+import type { PeerHandles, PeerMetrics } from './peer-metrics.ts';
 
 /** Who listens, once the member knows who it is. */
 export interface PeerServerParty {
   readonly identity: PeerIdentity;
   readonly handler: PeerHandler;
+  readonly metrics: PeerMetrics;
   /** Our own hello to a member. */
   readonly hello: (to: MemberId) => Hello;
   /** A member opened a stream to us: it says where it is reached. */
   readonly heardFrom: (hello: Hello) => void;
 }
 
-type RaftCall = ServerDuplexStream<Batch, Batch>;
+/** The sender of a stream, once its hello was accepted; 0n before and after. */
+interface Received {
+  from: MemberId;
+  metrics: PeerHandles | undefined;
+}
+
+type RaftCall = ServerDuplexStream<Buffer, Batch>;
 
 export class PeerServer {
   readonly #logger: Logger;
@@ -104,23 +114,17 @@ export class PeerServer {
   }
 
   #acceptRaft(call: RaftCall): void {
-    const received = { from: 0n };
-    call.on('data', (batch: Batch) => {
-      const party = this.#party;
-      if (batch.hello !== undefined) {
-        const refusal = this.#refusal(batch.hello);
-        if (refusal !== undefined || party === undefined) {
-          call.emit('error', refusal ?? notReady());
-          return;
-        }
-        received.from = batch.hello.from;
-        this.#streams.set(call, batch.hello);
-        call.write(Batch.create({ hello: party.hello(received.from) }));
-        party.heardFrom(batch.hello);
+    const received: Received = { from: 0n, metrics: undefined };
+    call.on('data', (bytes: Buffer) => {
+      const batch = decodeBatch(bytes);
+      if (batch === undefined) {
+        received.metrics?.receiveFailures.add();
+        call.emit('error', failure(status.INTERNAL, 'not a batch'));
+        return;
       }
-      if (received.from === 0n || batch.messages.length === 0) return;
-      const { handler, identity } = party!;
-      handler.receive(batch.messages.filter((m) => m.to === identity.memberId && m.from === received.from));
+      if (batch.hello !== undefined && !this.#greet(call, batch.hello, received)) return;
+      received.metrics?.receivedBytes.add(bytes.length);
+      if (received.from !== 0n && batch.messages.length > 0) this.#takeIn(batch.messages, received);
     });
     const forget = (): void => {
       this.#streams.delete(call);
@@ -134,6 +138,29 @@ export class PeerServer {
     call.on('error', forget);
   }
 
+  /** Whether the member that says this hello is listened to; it is told why not. */
+  #greet(call: RaftCall, hello: Hello, received: Received): boolean {
+    const party = this.#party;
+    const refusal = this.#refusal(hello);
+    if (refusal !== undefined || party === undefined) {
+      call.emit('error', refusal ?? notReady());
+      return false;
+    }
+    received.from = hello.from;
+    received.metrics = party.metrics.of(hello.from);
+    this.#streams.set(call, hello);
+    call.write(Batch.create({ hello: party.hello(received.from) }));
+    party.heardFrom(hello);
+    return true;
+  }
+
+  #takeIn(messages: readonly Message[], { from, metrics }: Received): void {
+    const { handler, identity } = this.#party!;
+    const ours = messages.filter((m) => m.to === identity.memberId && m.from === from);
+    if (ours.length < messages.length) metrics?.receiveFailures.add(messages.length - ours.length);
+    handler.receive(ours);
+  }
+
   async #receiveSnapshot(call: AsyncIterable<SnapshotChunk>): Promise<SnapshotReceipt> {
     const chunks = call[Symbol.asyncIterator]();
     const first = await chunks.next();
@@ -142,7 +169,17 @@ export class PeerServer {
     }
     const { hello, message } = first.value;
     const counted = { bytes: 0 };
-    await this.#ask({ hello }, ({ handler }) => handler.receiveSnapshot(message, dataOf(chunks, counted)));
+    await this.#ask({ hello }, async ({ handler, metrics }) => {
+      const { receivedBytes, receiveFailures } = metrics.of(hello!.from);
+      try {
+        await handler.receiveSnapshot(message, dataOf(chunks, counted));
+      } catch (error) {
+        receiveFailures.add();
+        throw error;
+      } finally {
+        receivedBytes.add(counted.bytes);
+      }
+    });
     return SnapshotReceipt.create(counted);
   }
 
@@ -186,6 +223,15 @@ export class PeerServer {
     if (refusal === undefined) return undefined;
     this.#logger.warn('rejected stream of a member', { from: formatId(hello.from), reason: refusal });
     return refusalError(refusal);
+  }
+}
+
+function decodeBatch(bytes: Buffer): Batch | undefined {
+  try {
+    return Batch.decode(bytes);
+  } catch (error) {
+    if (error instanceof DecodeError) return undefined;
+    throw error;
   }
 }
 
