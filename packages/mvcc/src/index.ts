@@ -14,6 +14,7 @@ export {
   type RangeOptions,
   type RangeResult,
   type ReadTxn,
+  type ScrubSlice,
   type StoreOptions,
   type WriteTxn,
 } from './types.ts';

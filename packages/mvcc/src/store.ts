@@ -17,6 +17,7 @@ import { type StoreParts, StoreReadTxn } from './read-txn.ts';
 import { restoreIndex } from './restore.ts';
 import { decodeMark, encodeMark } from './revision.ts';
 import { RowStore, type ScanLimits } from './row-store.ts';
+import { scrub } from './scrub.ts';
 import { TreeIndex } from './tree-index.ts';
 import type {
   ChangeListener,
@@ -25,6 +26,7 @@ import type {
   HashResult,
   PastChanges,
   ReadTxn,
+  ScrubSlice,
   StoreOptions,
   WriteTxn,
 } from './types.ts';
@@ -148,6 +150,17 @@ export class Store {
     } finally {
       this.#compactor.release(compactRevision);
       this.#parts.metrics.hashSeconds.observe((clock.nowMs() - startedMs) / 1000);
+    }
+  }
+
+  /**
+   * Looks through all rows once, a slice at each step: take the next when there is time. Its steps throw CorruptionError for rows
+   * that are damaged, missing, or not where the index says.
+   */
+  *scrub(): Generator<ScrubSlice> {
+    for (const slice of scrub(this.#parts)) {
+      yield slice;
+      this.#checkOpen();
     }
   }
 

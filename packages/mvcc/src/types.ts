@@ -145,6 +145,12 @@ export interface HashResult {
   readonly compactRevision: number;
 }
 
+/** A step of looking for damage. */
+export interface ScrubSlice {
+  readonly rows: number;
+  readonly sizeBytes: number;
+}
+
 /** What a store needs from the world. */
 export interface StoreOptions {
   readonly backend: Backend;
