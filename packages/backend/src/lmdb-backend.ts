@@ -172,6 +172,7 @@ function openDatabase(options: LmdbOptions, codec: KeyCodec, values: ValueReader
   try {
     return open<Buffer, Key | Buffer>(settings) as Database;
   } catch (error) {
+    if (isDamage(error)) throw new CorruptionError('backend', messageOf(error), { path: options.path });
     throw new StorageError('backend', 'open', messageOf(error), { path: options.path }, error);
   }
 }
@@ -189,8 +190,12 @@ async function failCommit(error: unknown): Promise<never> {
 /** Pages that contradict each other are damage; everything else lmdb says to a reader is trouble of another kind. */
 function readError(error: unknown): StorageError {
   const message = messageOf(error);
-  if (/^MDB_(CORRUPTED|PAGE_NOTFOUND)/.test(message)) return new CorruptionError('backend', message, {});
+  if (isDamage(error)) return new CorruptionError('backend', message, {});
   return new StorageError('backend', 'read', message, {}, error);
+}
+
+function isDamage(error: unknown): boolean {
+  return /^MDB_(CORRUPTED|PAGE_NOTFOUND|INVALID|VERSION_MISMATCH|BAD_VALSIZE|PANIC)/.test(messageOf(error));
 }
 
 function messageOf(error: unknown): string {

@@ -96,6 +96,7 @@ function memberConfigOf(values: FlagValues): MemberConfig {
     strictReconfigCheck: values.strictReconfigCheck,
     maxLearners: values.maxLearners,
     forceNewCluster: values.forceNewCluster,
+    rebuildStore: values.rebuildStore,
     warningApplyMs: values.warningApplyDuration,
     // etcd takes 0 for the default in these.
     snapshotCount: values.snapshotCount || memberDefaults.snapshotCount,
@@ -107,6 +108,8 @@ function memberConfigOf(values: FlagValues): MemberConfig {
     compactionSleepMs: values.compactionSleepInterval || memberDefaults.compactionSleepMs,
     autoCompaction: autoCompactionOf(values),
     watchProgressIntervalMs: values.watchProgressNotifyInterval || memberDefaults.watchProgressIntervalMs,
+    scrubIntervalMs: values.scrubInterval,
+    scrubBytesPerSecond: values.scrubRateBytes || memberDefaults.scrubBytesPerSecond,
     walSegmentBytes: values.walSegmentBytes,
   };
 }
@@ -182,6 +185,7 @@ function checkTimes(values: FlagValues): void {
     'grpc-keepalive-timeout': values.grpcKeepaliveTimeout,
     'warning-apply-duration': values.warningApplyDuration,
     'compaction-sleep-interval': values.compactionSleepInterval,
+    'scrub-interval': values.scrubInterval,
   };
   const progressMs = values.watchProgressNotifyInterval;
   if (progressMs !== 0 && progressMs < watchProgressMsMin) {

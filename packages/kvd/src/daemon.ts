@@ -7,7 +7,7 @@
  * so that what is wrong with the command line is found before anything is written. Stopping goes backwards: take no new calls and
  * let running ones end, then hand leadership over and close the member, then let the directories go.
  */
-import { resolve as resolvePath } from 'node:path';
+import { join, resolve as resolvePath } from 'node:path';
 import { type Clock, type CrashPoints, formatId, type Logger, type Meter } from '@quorate/base';
 import {
   clientVersionGuard,
@@ -24,6 +24,7 @@ import {
 import {
   acquireDataDir,
   type DataDir,
+  leaveNote,
   nodeClock,
   nodeRuntime,
   observeFileDescriptors,
@@ -31,11 +32,14 @@ import {
   watchEventLoop,
 } from '@quorate/runtime';
 import {
+  damageNote,
   etcdVersion,
   GrpcPeerTransport,
+  isStoreDamage,
   Member,
   memberServices,
   type Runtime,
+  rebuildAdvice,
   type StartError,
   walDirectory,
 } from '@quorate/server';
@@ -88,6 +92,21 @@ export class Daemon {
     this.#booting = this.#boot();
     const member = await this.#booting;
     if (!this.#stopping) await this.#serve(member);
+  }
+
+  /**
+   * Before the process ends because of `error`: if the store is damaged, leaves a note of it, so that no start takes the store
+   * again. Synchronous, as nothing else of this process is to be trusted with it.
+   */
+  noteDamage(error: unknown): void {
+    const [dataDir] = this.#directories;
+    if (!isStoreDamage(error) || dataDir === undefined) return;
+    const path = join(dataDir.path, damageNote);
+    this.#options.logger.error('the store is damaged: this member stops serving', {
+      note: path,
+      advice: rebuildAdvice,
+    });
+    leaveNote(path, `${new Date(this.#clock.wallMs()).toISOString()} ${error.message}\n`);
   }
 
   /** Ends running calls, hands leadership over, closes the store. Afterwards another process may have the directories. */

@@ -40,12 +40,15 @@ export async function main(args: readonly string[], environment: NodeJS.ProcessE
 
 async function runMember(flags: ParsedFlags, environment: NodeJS.ProcessEnv): Promise<void> {
   const logger = openLog(logConfigOf(flags));
-  const onFatal = (error: unknown): void => die(error, logger);
+  let daemon: Daemon | undefined;
+  const onFatal = (error: unknown): void => {
+    daemon?.noteDamage(error);
+    die(error, logger);
+  };
   process.on('uncaughtException', onFatal);
   process.on('unhandledRejection', onFatal);
   for (const { level, message, facts } of flags.notes) logger[level](message, facts);
   logger.info('starting kvd', { version: ownVersion(), etcd: etcdVersion, node: process.version, pid: process.pid });
-  let daemon: Daemon | undefined;
   const onExpelled = (error: Error): void => {
     logger.error('the member cannot go on', { error: error.message });
     void daemon?.stop().then(() => process.exit(1));

@@ -6,6 +6,7 @@ export function loneTransport(): PeerTransport {
   return {
     start: () => Promise.resolve(),
     fetchInfo: alone,
+    fetchState: alone,
     setPeers: () => {},
     send: () => {},
     sendSnapshot: alone,

@@ -6,6 +6,8 @@
  *   corruption found     nothing on disk was changed, nothing is to be synced: exit code 3, so that scripts can tell
  *   anything else        log, then SIGKILL to self (status 137)
  */
+import { closeSync, fsyncSync, openSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { CorruptionError, type Facts, FatalError, type Logger } from '@quorate/base';
 
 /** Exit code of a process that found its files damaged. */
@@ -24,6 +26,21 @@ export function die(error: unknown, logger: Logger, deathbed: Deathbed = realDea
   logger.error('fatal error, stopping at once', factsOf(error));
   if (error instanceof CorruptionError) deathbed.exit(corruptionExitCode);
   else deathbed.kill();
+}
+
+/**
+ * Writes `text` to a new file at `path`, durably; an older note stays as it is. A disk that refuses it only leaves the matter
+ * unsaid, to be found again: the process is ending anyway.
+ */
+export function leaveNote(path: string, text: string): void {
+  try {
+    writeFileSync(path, text, { flag: 'wx', mode: 0o600, flush: true });
+    const directory = openSync(dirname(path), 'r');
+    fsyncSync(directory);
+    closeSync(directory);
+  } catch {
+    // There is one, or there cannot be one: see above.
+  }
 }
 
 /** Ends this process as a crash would: no handler runs, nothing is flushed. Does not return. */

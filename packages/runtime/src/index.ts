@@ -1,6 +1,6 @@
 export { armCrashPoints, CrashPointError } from './crash-points.ts';
 export { acquireDataDir, type DataDir, lockFileName } from './data-dir.ts';
-export { corruptionExitCode, type Deathbed, die, killSelf } from './die.ts';
+export { corruptionExitCode, type Deathbed, die, killSelf, leaveNote } from './die.ts';
 export { nodeClock } from './node-clock.ts';
 export { NodeDisk } from './node-disk.ts';
 export { nodeRandom } from './node-random.ts';

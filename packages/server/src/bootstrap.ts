@@ -23,10 +23,12 @@ import {
 } from '@quorate/proto';
 import { Wal, type WalOptions, type WalRecovery } from '@quorate/wal';
 import type { InitialMember, MemberConfig } from './config.ts';
+import { damageNote, isNoted, rebuildAdvice } from './damage.ts';
 import { forceNewCluster } from './force-new-cluster.ts';
 import { computeClusterId, computeMemberId } from './identity.ts';
 import { checkOthersBeforeFounding, checkOthersBeforeRestart, findCluster, mustHaveOwn } from './join.ts';
 import type { PeerIdentity } from './peer-transport.ts';
+import { rebuildStore } from './rebuild.ts';
 import type { Runtime } from './runtime.ts';
 import { Snapshotter, storeName } from './snapshotter.ts';
 import { StartError } from './start-error.ts';
@@ -53,6 +55,7 @@ export interface Booted {
 export async function boot(config: MemberConfig, runtime: Runtime): Promise<Booted> {
   const walOptions = walOptionsOf(config, runtime);
   if (!(await Wal.exists(walOptions))) return createMember(config, runtime, walOptions);
+  if (await mustRebuild(config, runtime)) await rebuild(config, runtime, walOptions);
   return restartMember(config, runtime, walOptions);
 }
 
@@ -159,6 +162,23 @@ function foundingLog(
   return { entries, hardState: { term: 1, vote: 0n, commit: entries.length } };
 }
 
+/** Throws CorruptionError for a store that was found damaged and is not to be rebuilt. */
+async function mustRebuild({ rebuildStore: when }: MemberConfig, { disk }: Runtime): Promise<boolean> {
+  if (when === 'yes') return true;
+  if (!(await isNoted(disk))) return false;
+  if (when === 'damaged') return true;
+  throw new CorruptionError('backend', `the store was found damaged: ${rebuildAdvice}`, { note: damageNote });
+}
+
+async function rebuild(config: MemberConfig, runtime: Runtime, walOptions: WalOptions): Promise<void> {
+  const { wal, recovery } = await Wal.open(walOptions);
+  try {
+    await rebuildStore({ config, runtime, wal, recovery });
+  } finally {
+    await wal.close();
+  }
+}
+
 async function restartMember(config: MemberConfig, runtime: Runtime, walOptions: WalOptions): Promise<Booted> {
   const stored = await storedIndex(runtime);
   const { wal, recovery } = await Wal.open(walOptions, { committedAtLeast: stored });
@@ -245,7 +265,7 @@ async function completeFounding(
 function checkFit(at: { appliedIndex: number; lastIndex: number; logStart: number }): void {
   if (at.appliedIndex > at.lastIndex) {
     throw new CorruptionError(
-      'backend',
+      'wal',
       'the store is ahead of the write-ahead log: committed entries are missing from it',
       at,
     );

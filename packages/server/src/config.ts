@@ -69,6 +69,15 @@ export interface MemberConfig {
   readonly maxLearners: number;
   /** `--force-new-cluster`: go on alone, without the members there were. */
   readonly forceNewCluster: boolean;
+  /**
+   * `--rebuild-store`: whether the state of another member takes the place of the own store at this start: `no` refuses a store
+   * that was found damaged, `damaged` rebuilds such a one, `yes` rebuilds whatever is there.
+   */
+  readonly rebuildStore: 'no' | 'damaged' | 'yes';
+  /** `--scrub-interval` in milliseconds: the pause between two searches of the store for damage; 0 means none. */
+  readonly scrubIntervalMs: number;
+  /** `--scrub-rate-bytes`: how many bytes a search reads in a second. */
+  readonly scrubBytesPerSecond: number;
   /** `--warning-apply-duration` in milliseconds: an apply step that takes longer is logged. */
   readonly warningApplyMs: number;
   /** Size of a WAL segment in bytes. */
@@ -100,6 +109,9 @@ export const memberDefaults: Omit<MemberConfig, 'name' | 'initialCluster' | 'adv
   strictReconfigCheck: true,
   maxLearners: 1,
   forceNewCluster: false,
+  rebuildStore: 'no',
+  scrubIntervalMs: 30_000,
+  scrubBytesPerSecond: 8 * 1024 * 1024,
   warningApplyMs: 100,
   walSegmentBytes: segmentSizeDefault,
 };

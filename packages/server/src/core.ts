@@ -5,7 +5,7 @@ import type { ApplyResult } from '@quorate/apply';
 import type { Backend } from '@quorate/backend';
 import { type Counter, formatId, invariant, type MemberId } from '@quorate/base';
 import { WatchHub } from '@quorate/mvcc';
-import { ConfState, type Entry, type InternalRaftRequest, KvError, type Message } from '@quorate/proto';
+import { ConfState, type Entry, type InternalRaftRequest, KvError, Message } from '@quorate/proto';
 import type { MemoryStorage, RawNode } from '@quorate/raft';
 import { hashBackend } from './backend-hash.ts';
 import type { Booted } from './bootstrap.ts';
@@ -72,7 +72,7 @@ export class MemberCore {
     const pause = (): Promise<void> => new Promise((resolve) => clock.soon(resolve));
     this.#snapshotter = new Snapshotter({ backends, clusterId, checksum, crash, logger, pause });
     this.#transfer = this.#buildTransfer();
-    const onFatal = (error: unknown): void => this.#fatal(error);
+    const onFatal = (error: unknown): void => this.fatal(error);
     this.watches = new WatchHub({ clock, meter: runtime.meter, onFatal });
     const { wal } = booted;
     this.#compactor = new LogCompactor({ config, crash, logger, wal, storage: this.#storage, onFatal });
@@ -301,7 +301,7 @@ export class MemberCore {
   #openState(backend: Backend): Promise<StateMachine> {
     return StateMachine.open({
       config: this.config,
-      runtime: { ...this.runtime, onFatal: (error) => this.#fatal(error) },
+      runtime: { ...this.runtime, onFatal: (error) => this.fatal(error) },
       memberId: this.memberId,
       backend,
       hooks: {
@@ -326,7 +326,7 @@ export class MemberCore {
       wal: this.#booted.wal,
       tickMs: this.config.heartbeatMs,
       electionMs: this.config.electionMs,
-      onFatal: (error) => this.#fatal(error),
+      onFatal: (error) => this.fatal(error),
       hooks: {
         apply: (entries) => this.#apply(entries),
         installSnapshot: (message) => this.#install(message),
@@ -395,6 +395,7 @@ export class MemberCore {
         leader: this.leadership.leader,
         appliedIndex: this.appliedIndex,
       }),
+      state: () => this.#transfer.open(Message.create({ from: this.memberId }), this.state.backend),
       promote: (id) => this.#promote(id),
       peerUrls: () => this.#peerUrls(),
       refusalOf: (speaker) => this.#standing.refusalOf(speaker),
@@ -486,7 +487,8 @@ export class MemberCore {
     this.reads.onApplied(index);
   }
 
-  #fatal(error: unknown): void {
+  /** The process must end; only the first call counts. */
+  fatal(error: unknown): void {
     if (this.#stopping) return;
     this.#stopping = true;
     this.runtime.onFatal(error);

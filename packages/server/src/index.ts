@@ -6,6 +6,7 @@ export {
   memberDefaults,
   requestTimeoutMs,
 } from './config.ts';
+export { damageNote, isStoreDamage, rebuildAdvice } from './damage.ts';
 export { computeAddedMemberId, computeClusterId, computeMemberId } from './identity.ts';
 export { Leadership } from './leadership.ts';
 export { etcdVersion, storageVersion } from './maintenance-server.ts';
@@ -23,6 +24,7 @@ export type {
   PeerTransport,
   RemoteInfo,
   SnapshotChunks,
+  StateStream,
 } from './peer-transport.ts';
 export { GrpcPeerTransport, type GrpcPeerTransportOptions } from './peers/grpc-peer-transport.ts';
 export type { Runtime } from './runtime.ts';

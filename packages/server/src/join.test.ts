@@ -20,6 +20,7 @@ const all = [peer(1n, 'a', { incarnation: 11n }), peer(2n, 'b', { incarnation: 1
 
 const info = (more: Partial<RemoteInfo> = {}): RemoteInfo => ({
   clusterId: 7n,
+  memberId: 1n,
   members: all,
   leader: 1n,
   appliedIndex: 10,

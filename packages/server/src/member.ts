@@ -24,6 +24,7 @@ import type { PeerIdentity } from './peer-transport.ts';
 import { publish } from './publish.ts';
 import type { ReadIndex } from './read-index.ts';
 import type { Runtime } from './runtime.ts';
+import { type Scrubber, scrubberOf } from './scrubber.ts';
 import { SpaceGate } from './space-gate.ts';
 import { SpaceWatch } from './space-watch.ts';
 import type { StateMachine } from './state-machine.ts';
@@ -46,6 +47,7 @@ export class Member {
   readonly #core: MemberCore;
   readonly #local: LocalKv;
   readonly #stopAutoCompaction: () => void;
+  readonly #scrubber: Scrubber;
 
   /**
    * Starts from what the disk holds (or creates it), connects to the peers and takes part in raft. Resolves when the member runs;
@@ -57,6 +59,7 @@ export class Member {
     const core = new MemberCore(config, runtime, booted);
     const member = new Member(core, booted.identity);
     await core.run();
+    member.#scrubber.start();
     return member;
   }
 
@@ -135,6 +138,7 @@ export class Member {
     watchVersion(core);
     this.space = watchSpace(core, quota);
     this.#stopAutoCompaction = this.#startAutoCompaction();
+    this.#scrubber = scrubberOf(core);
   }
 
   get leadership(): Leadership {
@@ -220,6 +224,7 @@ export class Member {
    * again as soon as this resolves.
    */
   stop(): Promise<void> {
+    this.#scrubber.stop();
     this.endStreams();
     this.#stopAutoCompaction();
     return this.#core.stop();

@@ -30,6 +30,13 @@ export interface PeerInfo {
 /** What a member answers to one that has no data yet. */
 export interface RemoteInfo extends PeerInfo {
   readonly clusterId: ClusterId;
+  readonly memberId: MemberId;
+}
+
+/** A member's whole state, on its way: the message says where it stands. */
+export interface StateStream {
+  readonly message: Message;
+  readonly chunks: SnapshotChunks;
 }
 
 /** What is asked of the leader about a lease. */
@@ -52,6 +59,8 @@ export interface PeerHandler {
   lease(ask: LeaseQuestion): Promise<LeaseAnswer>;
   /** What this member knows of the cluster, for members that join or check. */
   info(): PeerInfo;
+  /** This member's whole state, for one whose own is damaged. Rejects when there is none to be had now. */
+  state(): Promise<StateStream>;
   /** Makes a learner a voter, if this member leads. */
   promote(id: MemberId): Promise<PromoteAnswer>;
   /** Where this member is reached by its peers. */
@@ -67,6 +76,11 @@ export interface PeerTransport {
   start(identity: PeerIdentity, handler: PeerHandler): Promise<void>;
   /** What the member at `url` knows of its cluster; may be called before start. Rejects when it does not answer in time. */
   fetchInfo(url: string, timeoutMs: number): Promise<RemoteInfo>;
+  /**
+   * Asks the member `peer` at `url` for its whole state; may be called before start. Rejects when it cannot be had; the chunks
+   * throw when the stream breaks.
+   */
+  fetchState(url: string, who: { readonly own: PeerIdentity; readonly peer: MemberId }): Promise<StateStream>;
   /**
    * The other members as of now; connections to and from members that are refused end. One that is not listed and not refused,
    * but speaks to us, knows more than we do: it is answered at the address it names.

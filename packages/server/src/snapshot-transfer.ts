@@ -16,7 +16,7 @@ import {
   type Meter,
 } from '@quorate/base';
 import type { Message } from '@quorate/proto';
-import type { PeerTransport, SnapshotChunks } from './peer-transport.ts';
+import type { PeerTransport, SnapshotChunks, StateStream } from './peer-transport.ts';
 import type { Snapshotter } from './snapshotter.ts';
 
 export interface SnapshotTransferOptions {
@@ -62,6 +62,12 @@ export class SnapshotTransfer {
       const { message: complete, chunks } = await snapshotter.prepare(message, backend);
       await peers.sendSnapshot(complete, this.#paced(this.#counted('send', progress, chunks)));
     });
+  }
+
+  /** The state of `backend` for a member that asks for it, with the message that says where it stands. */
+  async open(message: Message, backend: Backend): Promise<StateStream> {
+    const { message: complete, chunks } = await this.#options.snapshotter.prepare(message, backend);
+    return { message: complete, chunks: this.#paced(chunks) };
   }
 
   /** Takes a state in; see {@link Snapshotter.receive}. */

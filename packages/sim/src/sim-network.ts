@@ -21,6 +21,7 @@ import {
   type RemoteInfo,
   type SnapshotChunks,
   type Speaker,
+  type StateStream,
 } from '@quorate/server';
 import type { SimProcess } from './process.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -195,12 +196,33 @@ export class SimNetwork {
     );
   }
 
+  /** The state of a member, chunk by chunk, to one that does not run yet and so cannot be cut off. */
+  async fetchState(own: PeerIdentity, peer: MemberId, asker: SimProcess): Promise<StateStream> {
+    await asker.later(this.#delay(), () => undefined);
+    const target = this.#endpoints.get(peer);
+    const speaker = { from: own.memberId, incarnation: own.incarnation };
+    if (target?.process.alive !== true || target.handler.refusalOf(speaker) !== undefined) {
+      throw new Error('peer is not reachable');
+    }
+    const { message, chunks } = await target.handler.state();
+    this.#trace.add(`state ${formatId(peer)} -> ${formatId(own.memberId)} at ${message.snapshot?.metadata?.index}`);
+    const self = this;
+    async function* delayed(): AsyncGenerator<Buffer> {
+      for await (const chunk of chunks) {
+        await asker.later(self.#delay(), () => undefined);
+        if (!target!.process.alive) throw new Error('state stream broke');
+        yield Buffer.from(chunk);
+      }
+    }
+    return { message: Message.decode(Message.encode(message)), chunks: delayed() };
+  }
+
   /** What the member at `url` says of its cluster, to one that has no identity yet and so cannot be cut off. */
   fetchInfo(url: string, limits: AskLimits): Promise<RemoteInfo> {
     const there = (): Endpoint | undefined =>
       [...this.#endpoints.values()].find((one) => one.process.alive && one.handler.peerUrls().includes(url));
     return this.#ask({ there, back: () => true, ...limits }, ({ handler, identity }) =>
-      Promise.resolve({ clusterId: identity.clusterId, ...handler.info() }),
+      Promise.resolve({ clusterId: identity.clusterId, memberId: identity.memberId, ...handler.info() }),
     );
   }
 
@@ -344,6 +366,10 @@ class SimPeers implements PeerTransport {
 
   fetchInfo(url: string, timeoutMs: number): Promise<RemoteInfo> {
     return this.#network.fetchInfo(url, { asker: this.#process, timeoutMs });
+  }
+
+  fetchState(_url: string, who: { own: PeerIdentity; peer: MemberId }): Promise<StateStream> {
+    return this.#network.fetchState(who.own, who.peer, this.#process);
   }
 
   connectedSinceMs(peer: MemberId): number | undefined {

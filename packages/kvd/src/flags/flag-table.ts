@@ -37,6 +37,7 @@ export interface FlagValues {
   readonly maxLearners: number;
   readonly forceNewCluster: boolean;
   readonly preVote: boolean;
+  readonly rebuildStore: 'no' | 'damaged' | 'yes';
   readonly metrics: 'basic' | 'extensive';
   readonly listenMetricsUrls: readonly HostUrl[];
   readonly logLevel: LogLevel;
@@ -49,6 +50,8 @@ export interface FlagValues {
   readonly compactionBatchLimit: number;
   readonly compactionSleepInterval: number;
   readonly watchProgressNotifyInterval: number;
+  readonly scrubInterval: number;
+  readonly scrubRateBytes: number;
   readonly walSegmentBytes: number;
   readonly rpcTransport: 'h2' | 'grpc-js';
 }
@@ -145,6 +148,12 @@ export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValu
     false,
     'Whether this member goes on alone, with its data and without all others. For when a majority is lost for good.',
   ),
+  rebuildStore: choice(
+    'Clustering',
+    ['no', 'damaged', 'yes'],
+    "Whether the store is rebuilt from another member at this start: 'no' refuses a store that was found damaged, 'damaged' " +
+      "rebuilds it, 'yes' rebuilds whatever is there.",
+  ),
   preVote: bool('Clustering', true, 'Whether to ask before an election, so that a returning member disturbs nobody.'),
   rpcTransport: choice(
     'Tuning',
@@ -193,6 +202,8 @@ export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValu
     '10m',
     'How often idle watches that asked for it are told how far they are.',
   ),
+  scrubInterval: duration('Tuning', '30s', 'Pause between two searches of the store for damage (0 to disable).'),
+  scrubRateBytes: uint('Tuning', 8_388_608, 'Bytes that a search of the store for damage reads in a second.'),
   walSegmentBytes: uint('Tuning', 16_777_216, 'Size of a segment of the write-ahead log, filled with zeros when made.'),
 };
 

@@ -572,6 +572,7 @@ export const peerService: {
     readonly raft: MethodInfo<Batch, Batch, true, true>;
     readonly snapshot: MethodInfo<SnapshotChunk, SnapshotReceipt, true, false>;
     readonly info: MethodInfo<InfoRequest, InfoResponse, false, false>;
+    readonly state: MethodInfo<InfoRequest, SnapshotChunk, false, true>;
     readonly lease: MethodInfo<LeaseAsk, LeaseAnswer, false, false>;
     readonly promote: MethodInfo<PromoteAsk, PromoteAnswer, false, false>;
   };
@@ -601,6 +602,14 @@ export const peerService: {
       responseStream: false,
       request: InfoRequest,
       response: InfoResponse,
+    },
+    state: {
+      name: 'State',
+      path: '/peerpb.Peer/State',
+      requestStream: false,
+      responseStream: true,
+      request: InfoRequest,
+      response: SnapshotChunk,
     },
     lease: {
       name: 'Lease',

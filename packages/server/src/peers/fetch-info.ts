@@ -27,7 +27,7 @@ export function fetchInfo(
   return asked
     .then(({ hello, members, leader, appliedIndex }) => {
       if (hello === undefined) throw new Error(`${url} does not say which cluster it is of`);
-      return { clusterId: hello.clusterId, members, leader, appliedIndex };
+      return { clusterId: hello.clusterId, memberId: hello.from, members, leader, appliedIndex };
     })
     .finally(() => client.close());
 }

@@ -1,8 +1,8 @@
 import { type AddressInfo, createServer } from 'node:net';
 import { type Clock, formatId, type MemberId, silentLogger } from '@quorate/base';
-import { LeaseAnswer, Message, MessageType, PeerMember, PromoteAnswer } from '@quorate/proto';
-import { afterEach, expect, test, vi } from 'vitest';
-import type { PeerHandler } from '../peer-transport.ts';
+import { LeaseAnswer, Message, MessageType, PeerMember, PromoteAnswer, SnapshotMetadata } from '@quorate/proto';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import type { PeerHandler, StateStream } from '../peer-transport.ts';
 import { Refusal, type Speaker } from '../standing.ts';
 import { StartError } from '../start-error.ts';
 import { CountingMeter } from '../testing/counting-meter.ts';
@@ -67,6 +67,7 @@ async function member(id: MemberId, options: { incarnation?: bigint; clusterId?:
       leader: 9n,
       appliedIndex: 4,
     }),
+    state: () => stateOf(id),
     promote: (learner) => Promise.resolve(PromoteAnswer.create({ error: `not ${learner}` })),
     peerUrls: () => [url],
     refusalOf: ({ from, incarnation }: Speaker) => {
@@ -79,6 +80,18 @@ async function member(id: MemberId, options: { incarnation?: bigint; clusterId?:
   const send = (to: MemberId, index: number): void =>
     transport.send([Message.create({ type: MessageType.MSG_APP, from: id, to, term: 1, index })]);
   return { id, url, meter, transport, received, refusedBy, refusals, expected, handler, identity, send };
+}
+
+/** A state of three chunks that stands at index 40; that of member 5 breaks in the middle. */
+async function stateOf(id: MemberId): Promise<StateStream> {
+  const metadata = SnapshotMetadata.create({ index: 40, term: 2 });
+  async function* chunks(): AsyncGenerator<Buffer> {
+    yield Buffer.from('one ');
+    if (id === 5n) throw new Error('the view is gone');
+    yield Buffer.alloc(1024 * 1024, 'x');
+    yield Buffer.from(' three');
+  }
+  return { message: Message.create({ snapshot: { data: Buffer.alloc(0), metadata } }), chunks: chunks() };
 }
 
 async function started(...args: Parameters<typeof member>) {
@@ -189,6 +202,7 @@ test('a member says what it knows to one without an identity, once it runs itsel
   await b.transport.start(b.identity, b.handler);
   expect(await asking.transport.fetchInfo(b.url, 1_000)).toEqual({
     clusterId: 7n,
+    memberId: 2n,
     leader: 9n,
     appliedIndex: 4,
     members: [PeerMember.create({ id: 2n, peerUrls: [b.url], incarnation: 3n })],
@@ -247,4 +261,37 @@ test('a message that is not for this member is a receive failure of its sender',
   const failures = `etcd_network_peer_received_failures_total{From=${formatId(1n)}}`;
   await soon(() => expect(b.meter.value(failures)).toBe(1));
   expect(b.received).toEqual([]);
+});
+
+describe('a whole state', () => {
+  const own = { clusterId: 7n, memberId: 1n, incarnation: 10n };
+
+  async function read(chunks: AsyncIterable<Buffer>): Promise<number> {
+    let bytes = 0;
+    for await (const chunk of chunks) bytes += chunk.length;
+    return bytes;
+  }
+
+  test('comes to a member that does not run, with where it stands', async () => {
+    const [asking, b] = [await member(1n), await started(2n)];
+    const { message, chunks } = await asking.transport.fetchState(b.url, { own, peer: 2n });
+    expect(message.snapshot?.metadata?.index).toBe(40);
+    expect(await read(chunks)).toBe(1024 * 1024 + 10);
+  });
+
+  test('that breaks on the way is not taken for whole', async () => {
+    const [asking, b] = [await member(1n), await started(5n)];
+    const { chunks } = await asking.transport.fetchState(b.url, { own, peer: 5n });
+    await expect(read(chunks)).rejects.toThrow('the view is gone');
+  });
+
+  test('is for members of this cluster alone, and not for one that was removed', async () => {
+    const [asking, b] = [await member(1n), await started(2n)];
+    const stranger = { ...own, clusterId: 8n };
+    await expect(asking.transport.fetchState(b.url, { own: stranger, peer: 2n })).rejects.toThrow(
+      'cluster ID mismatch',
+    );
+    b.refusals.set(1n, Refusal.removed);
+    await expect(asking.transport.fetchState(b.url, { own, peer: 2n })).rejects.toThrow('permanently removed');
+  });
 });

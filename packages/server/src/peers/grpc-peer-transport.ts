@@ -18,12 +18,14 @@ import type {
   PeerTransport,
   RemoteInfo,
   SnapshotChunks,
+  StateStream,
 } from '../peer-transport.ts';
 import { fetchInfo } from './fetch-info.ts';
 import { PeerLink } from './peer-link.ts';
 import { PeerMetrics } from './peer-metrics.ts';
 import { PeerServer } from './peer-server.ts';
 import { RoundTrips } from './round-trips.ts';
+import { fetchState } from './state-stream.ts';
 
 export interface GrpcPeerTransportOptions {
   /** `--listen-peer-urls` */
@@ -78,6 +80,12 @@ export class GrpcPeerTransport implements PeerTransport {
 
   fetchInfo(url: string, timeoutMs: number): Promise<RemoteInfo> {
     return fetchInfo(url, { clock: this.#options.clock, timeoutMs });
+  }
+
+  fetchState(url: string, { own, peer }: { own: PeerIdentity; peer: MemberId }): Promise<StateStream> {
+    const { clusterId, memberId, incarnation } = own;
+    const { version } = this.#options;
+    return fetchState(url, Hello.create({ clusterId, from: memberId, to: peer, incarnation, version }));
   }
 
   setPeers(peers: readonly PeerAddress[]): void {

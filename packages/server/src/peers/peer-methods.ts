@@ -18,6 +18,7 @@ export const peerPaths = {
   snapshot: '/peerpb.Peer/Snapshot',
   lease: '/peerpb.Peer/Lease',
   info: '/peerpb.Peer/Info',
+  state: '/peerpb.Peer/State',
   promote: '/peerpb.Peer/Promote',
 } as const;
 
@@ -61,6 +62,7 @@ export const peerMethods: Readonly<Record<keyof typeof peerPaths, PeerMethod>> =
   snapshot: method(peerPaths.snapshot, SnapshotChunk, SnapshotReceipt, { requestStream: true }),
   lease: method(peerPaths.lease, LeaseAsk, LeaseAnswer),
   info: method(peerPaths.info, InfoRequest, InfoResponse),
+  state: method(peerPaths.state, InfoRequest, SnapshotChunk, { responseStream: true }),
   promote: method(peerPaths.promote, PromoteAsk, PromoteAnswer),
 };
 

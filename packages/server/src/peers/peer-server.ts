@@ -8,6 +8,7 @@ import {
   type ServerDuplexStream,
   type ServerReadableStream,
   type ServerUnaryCall,
+  type ServerWritableStream,
   type ServiceError,
   type sendUnaryData,
   status,
@@ -33,6 +34,7 @@ import { StartError } from '../start-error.ts';
 import { targetOf } from './peer-link.ts';
 import { failure, peerMethods, refusalError } from './peer-methods.ts';
 import type { PeerHandles, PeerMetrics } from './peer-metrics.ts';
+import { sendState } from './state-stream.ts';
 
 /** Who listens, once the member knows who it is. */
 export interface PeerServerParty {
@@ -81,6 +83,10 @@ export class PeerServer {
           reply,
           this.#ask(call.request, ({ handler }) => handler.promote(call.request.id)),
         ),
+      state: (call: ServerWritableStream<InfoRequest, SnapshotChunk>) => {
+        const state = this.#ask(call.request, ({ handler }) => handler.state());
+        void sendState(call, state, asServiceError);
+      },
       info: (call: ServerUnaryCall<InfoRequest, InfoResponse>, reply: sendUnaryData<InfoResponse>) =>
         answer(reply, this.#info(call.request)),
     });
