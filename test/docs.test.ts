@@ -199,7 +199,7 @@ describe('tables that repeat the code', () => {
       const { dependencies, devDependencies } = JSON.parse(text) as Manifest;
       return Object.entries({ ...dependencies, ...devDependencies });
     });
-    const own = /^(?:@quorate\/|kvd$|kvctl$)/;
+    const own = /^(?:@quorate\/|kvd$|kvctl$|quorate$)/;
     const thirdParty = declared.filter(([name]) => !own.test(name)).map(([name, version]) => `${name} ${version}`);
     const rows = documentOf('docs/dependencies.md').text.matchAll(/^\| (\S+) \| (\d+\.\d+\.\d+) \|/gm);
     expect([...rows].map((row) => `${row[1]} ${row[2]}`).sort()).toEqual(sortedSet(thirdParty));
