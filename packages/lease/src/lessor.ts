@@ -225,9 +225,10 @@ export class Lessor {
     if (!this.isPrimary) return { is: 'notPrimary' };
     const lease = this.#leases.get(id);
     if (lease === undefined) return { is: 'unknown' };
-    if (lease.endsMs <= this.#clock.nowMs()) return { is: 'expired' };
+    const nowMs = this.#clock.nowMs();
+    if (lease.endsMs <= nowMs) return { is: 'expired' };
     // Even when a checkpoint must be taken back before this counts: its end must not be proposed meanwhile.
-    this.#startFresh(lease);
+    this.#endAt(lease, nowMs + lease.ttl * 1000);
     const isCheckpointed = lease.remainingTtl > 0 || lease.proposedMs !== undefined;
     if (isCheckpointed) return { is: 'checkpointed' };
     this.#metrics.renewed.add();

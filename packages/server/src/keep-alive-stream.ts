@@ -2,87 +2,122 @@
  * One stream of renewals. Clients put all their leases on one stream, so the renewals run side by side; their answers leave in the
  * order of the questions. A client that asks faster than it is answered, or does not read, is read from no further.
  */
-import type { LeaseKeepAliveRequest, LeaseKeepAliveResponse } from '@quorate/proto';
+import type { LeaseId } from '@quorate/base';
+import type { LeaseKeepAliveRequest, LeaseKeepAliveResponse, ResponseHeader } from '@quorate/proto';
 import type { ClientStream, ServerStream } from '@quorate/rpc';
+import type { Renewing } from './renewals.ts';
+
+export interface KeepAliveStreamOptions {
+  readonly requests: ClientStream<LeaseKeepAliveRequest>;
+  readonly stream: ServerStream<LeaseKeepAliveResponse>;
+  /** The header of an answer to what is asked now. */
+  readonly header: () => ResponseHeader;
+  /** Renews at once if this member leads. */
+  readonly renew: (renewing: Renewing) => void;
+  /** Renews wherever that must be asked, however long it takes: the seconds it runs for, 0 when it is gone. Rejects with KvError. */
+  readonly renewInFull: (id: LeaseId) => Promise<number>;
+}
 
 /** Renewals of one stream under way at once. */
 const renewalsMax = 1_000;
 
-interface Slot {
-  response: LeaseKeepAliveResponse | undefined;
+/** One renewal and its place in the order. Thousands are under way: it is its own callback. */
+class Slot implements Renewing {
+  readonly id: LeaseId;
+  readonly header: ResponseHeader;
+  /** Undefined until it is answered. */
+  ttl: number | undefined = undefined;
+  readonly #stream: KeepAliveStream;
+
+  constructor(id: LeaseId, header: ResponseHeader, stream: KeepAliveStream) {
+    this.id = id;
+    this.header = header;
+    this.#stream = stream;
+  }
+
+  renewed(ttl: number): void {
+    this.ttl = ttl;
+    this.#stream.flush();
+  }
+
+  failed(error: unknown): void {
+    this.#stream.fail(error);
+  }
+
+  undecided(): void {
+    this.#stream.renewInFull(this);
+  }
 }
 
 export class KeepAliveStream {
-  readonly #renew: (request: LeaseKeepAliveRequest) => Promise<LeaseKeepAliveResponse>;
-  readonly #requests: ClientStream<LeaseKeepAliveRequest>;
-  readonly #stream: ServerStream<LeaseKeepAliveResponse>;
+  readonly #options: KeepAliveStreamOptions;
   readonly #slots: Slot[] = [];
   #isPaused = false;
   #isFull = false;
   #hasEnded = false;
   #isDone = false;
 
-  constructor(
-    renew: (request: LeaseKeepAliveRequest) => Promise<LeaseKeepAliveResponse>,
-    requests: ClientStream<LeaseKeepAliveRequest>,
-    stream: ServerStream<LeaseKeepAliveResponse>,
-  ) {
-    this.#renew = renew;
-    this.#requests = requests;
-    this.#stream = stream;
+  constructor(options: KeepAliveStreamOptions) {
+    this.#options = options;
   }
 
   /** Set up within the handler's call. */
   start(): void {
-    this.#requests.onMessage((request) => this.#take(request));
-    this.#requests.onEnd(() => {
+    const { requests, stream } = this.#options;
+    requests.onMessage((request) => this.#take(request));
+    requests.onEnd(() => {
       this.#hasEnded = true;
-      this.#flush();
+      this.flush();
     });
-    this.#stream.onDrain(() => {
+    stream.onDrain(() => {
       this.#isFull = false;
       this.#balance();
     });
   }
 
-  #take(request: LeaseKeepAliveRequest): void {
+  /** Sends what has its turn. */
+  flush(): void {
     if (this.#isDone) return;
-    const slot: Slot = { response: undefined };
-    this.#slots.push(slot);
-    this.#balance();
-    this.#renew(request).then(
-      (response) => {
-        slot.response = response;
-        this.#flush();
-      },
-      (error: unknown) => this.#fail(error),
-    );
-  }
-
-  #flush(): void {
-    if (this.#isDone) return;
-    while (this.#slots[0]?.response !== undefined) {
-      if (!this.#stream.send(this.#slots.shift()!.response!)) this.#isFull = true;
+    const { stream } = this.#options;
+    while (this.#slots[0]?.ttl !== undefined) {
+      const { header, id, ttl } = this.#slots.shift()!;
+      if (!stream.send({ header, id, ttl: ttl! })) this.#isFull = true;
     }
     if (this.#hasEnded && this.#slots.length === 0) {
       this.#isDone = true;
-      this.#stream.end();
+      stream.end();
       return;
     }
     this.#balance();
   }
 
-  #fail(error: unknown): void {
+  fail(error: unknown): void {
     if (this.#isDone) return;
     this.#isDone = true;
-    this.#stream.fail(error);
+    this.#options.stream.fail(error);
+  }
+
+  renewInFull(slot: Slot): void {
+    if (this.#isDone) return;
+    this.#options.renewInFull(slot.id).then(
+      (ttl) => slot.renewed(ttl),
+      (error: unknown) => this.fail(error),
+    );
+  }
+
+  #take({ id }: LeaseKeepAliveRequest): void {
+    if (this.#isDone) return;
+    const slot = new Slot(id, this.#options.header(), this);
+    this.#slots.push(slot);
+    this.#balance();
+    this.#options.renew(slot);
   }
 
   #balance(): void {
     const shouldPause = this.#isFull || this.#slots.length >= renewalsMax;
     if (shouldPause === this.#isPaused || this.#isDone) return;
     this.#isPaused = shouldPause;
-    if (shouldPause) this.#requests.pause();
-    else this.#requests.resume();
+    if (shouldPause) this.#options.requests.pause();
+    else this.#options.requests.resume();
   }
 }

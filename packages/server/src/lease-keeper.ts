@@ -15,6 +15,7 @@ import type { Leadership } from './leadership.ts';
 import type { LeaseQuestion } from './peer-transport.ts';
 import type { Proposals } from './proposals.ts';
 import type { ReadIndex } from './read-index.ts';
+import { Renewals, type Renewing } from './renewals.ts';
 import type { StateMachine } from './state-machine.ts';
 
 export interface LeaseKeeperOptions {
@@ -46,6 +47,7 @@ const passesPerCheckpoint = 4;
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
   readonly #expired: Counter;
+  readonly #renewals: Renewals;
   /** The term this member counts in; 0 while it does not. */
   #term = 0;
   #isConfirming = false;
@@ -58,7 +60,14 @@ export class LeaseKeeper {
       name: 'etcd_debugging_server_lease_expired_total',
       help: 'The total number of expired leases.',
     });
+    const { clock, reads, electionMs } = options;
+    this.#renewals = new Renewals({ clock, reads, electionMs, primary: () => this.#primary() });
     options.leadership.onChange(() => this.#leaderChanged());
+  }
+
+  /** Renews a lease as {@link ask} does, if that can be told without waiting: the way for very many. */
+  renew(renewing: Renewing): void {
+    this.#renewals.add(renewing);
   }
 
   /** Answers for a lease when this member leads, confirmed by a majority. Rejects with KvError. */

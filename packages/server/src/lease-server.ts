@@ -20,7 +20,7 @@ import {
   type LeaseGrantRequest,
   type LeaseGrantResponse,
   type LeaseKeepAliveRequest,
-  LeaseKeepAliveResponse,
+  type LeaseKeepAliveResponse,
   LeaseLeasesResponse,
   type LeaseRevokeRequest,
   type LeaseRevokeResponse,
@@ -111,20 +111,23 @@ export class LeaseServer {
     call: ServerCall,
     stream: ServerStream<LeaseKeepAliveResponse>,
   ): void {
-    const renew = (request: LeaseKeepAliveRequest): Promise<LeaseKeepAliveResponse> => this.#renew(request, call);
-    new KeepAliveStream(renew, requests, stream).start();
+    const { headers, leadership, keeper } = this.#options;
+    new KeepAliveStream({
+      requests,
+      stream,
+      // The header is that of before the renewal, as in etcd.
+      header: () => headers.header(this.#revision()),
+      renew: (renewing) => (leadership.isLeader ? keeper.renew(renewing) : renewing.undecided()),
+      renewInFull: async (id) => {
+        const { found, ttl } = await this.#ask({ id, renew: true, keys: false }, call);
+        return found ? ttl : 0;
+      },
+    }).start();
   }
 
   /** Starts a lease's time again; false when there is no such lease. Rejects with KvError. */
   async renew(id: LeaseId): Promise<boolean> {
     return (await this.#ask({ id, renew: true, keys: false })).found;
-  }
-
-  /** The header is that of before the renewal, as in etcd. */
-  async #renew({ id }: LeaseKeepAliveRequest, call: ServerCall): Promise<LeaseKeepAliveResponse> {
-    const header = this.#options.headers.header(this.#revision());
-    const { found, ttl } = await this.#ask({ id, renew: true, keys: false }, call);
-    return LeaseKeepAliveResponse.create({ header, id, ttl: found ? ttl : 0 });
   }
 
   /** Asks whoever leads until there is an answer. Rejects with KvError. */
