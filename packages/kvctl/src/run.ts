@@ -17,6 +17,7 @@ import { memberCommand } from './commands/member.ts';
 import { moveLeaderCommand } from './commands/move-leader.ts';
 import { snapshotCommand } from './commands/snapshot.ts';
 import { txnCommand } from './commands/txn.ts';
+import { verifyCommand } from './commands/verify.ts';
 import { versionCommand } from './commands/version.ts';
 import { watchCommand } from './commands/watch.ts';
 import { toCommander } from './dialect.ts';
@@ -68,6 +69,7 @@ function buildProgram(terminal: Terminal): Command {
     moveLeaderCommand(terminal),
     downgradeCommand(terminal),
     snapshotCommand(terminal),
+    verifyCommand(terminal),
     completionCommand(terminal),
     versionCommand(terminal),
   ];

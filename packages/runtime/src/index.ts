@@ -10,3 +10,4 @@ export { observeFileDescriptors, watchEventLoop } from './process-metrics.ts';
 export { PromMeter } from './prom-meter.ts';
 export { RelocatedDisk } from './relocated-disk.ts';
 export { type RestoreDataDirOptions, restoreDataDir } from './restore-data-dir.ts';
+export { type VerifyDataDirOptions, verifyDataDir } from './verify-data-dir.ts';

@@ -15,6 +15,7 @@ export { BackupError } from './offline/backup-file.ts';
 export { type BackupStatus, backupStatus } from './offline/backup-status.ts';
 export { type FoundingFlags, foundingMembers } from './offline/founding.ts';
 export { type Restored, type RestoreOptions, restoreBackup } from './offline/restore.ts';
+export { type Problem, type VerifyReport, verifyMember } from './offline/verify.ts';
 export type {
   LeaseQuestion,
   PeerAddress,

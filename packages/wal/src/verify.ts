@@ -12,6 +12,8 @@ export interface WalReport {
   readonly commitIndex: number;
   /** Bytes that opening would cut behind the last whole group, none of them acknowledged; 0 when the log is clean. */
   readonly tornBytes: number;
+  /** Term of the entry at `index`, or of the mark there; undefined where the log says nothing. */
+  readonly termAt: (index: number) => number | undefined;
 }
 
 /** One segment of it. */
@@ -39,5 +41,7 @@ export async function verifyWal(place: WalPlace, knowledge: WalKnowledge = {}): 
     lastIndex: replayed.entries.at(-1)?.index ?? snapshotIndex,
     commitIndex: replayed.hardState.commit,
     tornBytes,
+    termAt: (index) =>
+      index === snapshotIndex ? replayed.snapshot?.term : replayed.entries[index - snapshotIndex - 1]?.term,
   };
 }

@@ -79,6 +79,7 @@ export function jsonPrinter(output: Output, { hex }: { hex: boolean }): Printer 
       line(array(list.map(({ endpoint, status }) => pair(endpoint, 'Status', messageJson(StatusResponse, status))))),
     endpointHashKv: (list) =>
       line(array(list.map(({ endpoint, hash }) => pair(endpoint, 'HashKV', messageJson(HashKVResponse, hash))))),
+    verify: ({ notes, problems }) => line(fromText(JSON.stringify({ notes, problems }))),
     snapshotStatus: ({ hash, revision, totalKey, totalSize, version }) =>
       line(JSON.stringify({ hash, revision, totalKey, totalSize, version })),
   };

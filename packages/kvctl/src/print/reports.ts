@@ -56,6 +56,18 @@ export interface SnapshotStatus {
   readonly version: string;
 }
 
+/** What was found in the files of a member. */
+export interface FilesReport {
+  readonly notes: readonly string[];
+  readonly problems: readonly {
+    readonly file: string;
+    readonly offset: number | undefined;
+    /** Empty when it is about no row. */
+    readonly key: string;
+    readonly reason: string;
+  }[];
+}
+
 /** One function per thing to show. */
 export interface Reports {
   readonly get: (response: RangeResponse, options: { readonly valueOnly: boolean }) => void;
@@ -80,6 +92,7 @@ export interface Reports {
   readonly endpointStatus: (list: readonly EndpointStatus[]) => void;
   readonly endpointHashKv: (list: readonly EndpointHash[]) => void;
   readonly snapshotStatus: (status: SnapshotStatus) => void;
+  readonly verify: (report: FilesReport) => void;
 }
 
 /** A format: the reports it has. */

@@ -15,7 +15,7 @@ import { type ByteString, fromBytes, fromText, hexEscape } from '../text/bytes.t
 import { formatDuration } from '../text/duration.ts';
 import { alarmName } from './alarm-name.ts';
 import { eventName } from './event-name.ts';
-import type { Output, Printer } from './reports.ts';
+import type { FilesReport, Output, Printer } from './reports.ts';
 import { hashRows, memberRows, type Rows, snapshotRows, statusRows } from './rows.ts';
 
 export function simplePrinter(output: Output, { hex }: { hex: boolean }): Printer {
@@ -56,8 +56,17 @@ export function simplePrinter(output: Output, { hex }: { hex: boolean }): Printe
     },
     endpointStatus: (list) => output.out(lines(statusRows(list))),
     endpointHashKv: (list) => output.out(lines(hashRows(list))),
+    verify: ({ notes, problems }) => {
+      for (const note of notes) output.out(fromText(`${note}\n`));
+      for (const problem of problems) output.out(fromText(problemLine(problem)));
+    },
     snapshotStatus: (status) => output.out(lines(snapshotRows(status))),
   };
+}
+
+function problemLine({ file, offset, key, reason }: FilesReport['problems'][number]): string {
+  const place = offset === undefined ? '' : ` at offset ${offset}`;
+  return `PROBLEM ${file}${place}${key === '' ? '' : `, ${key}`}: ${reason}\n`;
 }
 
 class SimpleText {

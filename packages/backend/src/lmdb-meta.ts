@@ -1,0 +1,96 @@
+/**
+ * The two meta pages of a data file, for who reads it without lmdb. A commit writes the older of the two; the one of the later
+ * transaction counts.
+ *
+ * | at | bytes | content |
+ * |---|---|---|
+ * | 18 | 2 | page flags, 8 for a meta page |
+ * | 24 | 4 | 0xbeefc0de |
+ * | 28 | 4 | version of the format, 2 |
+ * | 48 | 48 | the tree of free pages; its first 4 bytes are the size of a page |
+ * | 96 | 48 | the tree of rows |
+ * | 144 | 8 | last page used |
+ * | 152 | 8 | transaction |
+ *
+ * A tree: its depth at 6 (2 bytes), then from 8 on branch, leaf and overflow pages, entries, root (8 bytes each).
+ */
+import type { DiskFile } from '@quorate/base';
+
+/** What a meta page says of a tree. */
+export interface TreeMeta {
+  readonly depth: number;
+  readonly branches: number;
+  readonly leaves: number;
+  readonly overflows: number;
+  readonly entries: number;
+  /** Undefined for an empty tree. */
+  readonly root: number | undefined;
+}
+
+/** What the newer meta page says. */
+export interface LmdbMeta {
+  /** Of the meta page in the file. */
+  readonly offset: number;
+  readonly pageSize: number;
+  readonly free: TreeMeta;
+  readonly main: TreeMeta;
+  readonly lastPage: number;
+  readonly transaction: bigint;
+}
+
+const metaBytes = 160;
+const noPage = 0xffff_ffff_ffff_ffffn;
+/** Far more pages than a disk has; what is above is no number of pages. */
+const pagesMax = 2 ** 40;
+
+/** Reads both, and tells of one that is damaged. Undefined when neither can be used. */
+export async function readLmdbMeta(
+  file: DiskFile,
+  sink: { onProblem(offset: number, reason: string): void },
+): Promise<LmdbMeta | undefined> {
+  const first = parseMeta(await file.read(0, metaBytes), 0);
+  // The size of a page is in both; every store here has the one that lmdb takes on this machine.
+  const pageSize = first?.pageSize ?? 4096;
+  const second = parseMeta(await file.read(pageSize, metaBytes), pageSize);
+  if (first === undefined) sink.onProblem(0, 'not a data file of lmdb: the first meta page is damaged');
+  if (second === undefined) sink.onProblem(pageSize, 'not a data file of lmdb: the second meta page is damaged');
+  const newest = [first, second].reduce((a, b) =>
+    a === undefined || (b !== undefined && b.transaction > a.transaction) ? b : a,
+  );
+  if (newest !== undefined && newest.lastPage * newest.pageSize > (await file.size()) + gapBytesMax) {
+    sink.onProblem(newest.offset, `the last page is ${newest.lastPage}, far beyond the end of the file`);
+    return undefined;
+  }
+  return newest;
+}
+
+/** Free pages at the end need not be in the file; more than this is damage, and must not become memory. */
+const gapBytesMax = 2 ** 34;
+
+function parseMeta(bytes: Buffer, offset: number): LmdbMeta | undefined {
+  const isMeta =
+    bytes.length === metaBytes &&
+    bytes.readUInt16LE(18) === 0x08 &&
+    bytes.readUInt32LE(24) === 0xbeefc0de &&
+    bytes.readUInt32LE(28) === 2;
+  if (!isMeta) return undefined;
+  const pageSize = bytes.readUInt32LE(48);
+  const isPower = pageSize >= 256 && pageSize <= 0x10000 && (pageSize & (pageSize - 1)) === 0;
+  const lastPage = Number(bytes.readBigUInt64LE(144));
+  if (!isPower || lastPage > pagesMax || (offset > 0 && offset !== pageSize)) return undefined;
+  const transaction = bytes.readBigUInt64LE(152);
+  return { offset, pageSize, free: treeAt(bytes, 48), main: treeAt(bytes, 96), lastPage, transaction };
+}
+
+function treeAt(bytes: Buffer, at: number): TreeMeta {
+  const root = bytes.readBigUInt64LE(at + 40);
+  const number = (offset: number): number => Number(bytes.readBigUInt64LE(at + offset));
+  return {
+    depth: bytes.readUInt16LE(at + 6),
+    branches: number(8),
+    leaves: number(16),
+    overflows: number(24),
+    entries: number(32),
+    root: root === noPage ? undefined : Number(root),
+  };
+}
