@@ -192,6 +192,7 @@ export class Member {
     const { memberId, incarnation } = this.identity;
     const { name, advertiseClientUrls } = this.config;
     return publish({
+      clock: core.runtime.clock,
       attributes: MemberAttributesSet.create({ memberId, name, clientUrls: [...advertiseClientUrls], incarnation }),
       leadership: core.leadership,
       propose: (request) => core.propose(request),

@@ -20,6 +20,7 @@ function setUp() {
   const state = { stopping: false, done: false };
   const attributes = MemberAttributesSet.create({ memberId: 1n, name: 'a', clientUrls: ['http://a'] });
   const done = publish({
+    clock,
     attributes,
     leadership,
     propose: (request) => new Promise((answer) => proposed.push({ request, answer })),
@@ -72,14 +73,20 @@ test('another leader is told again at once; a leader lost and found is not', asy
   await done;
 });
 
-test('a refusal is followed by another try, until the member stops', async () => {
-  const { leadership, proposed, state, done } = setUp();
+test('a refusal is followed by another try, after a pause, until the member stops', async () => {
+  const { clock, leadership, proposed, state, done } = setUp();
   leadership.changed(2n);
   await settled();
-  proposed[0]!.answer(new KvError('timeout'));
+  // A member that is behind refuses at once: without a pause it would do nothing but ask, and never catch up.
+  proposed[0]!.answer(new KvError('tooManyRequests'));
+  await settled();
+  expect(proposed).toHaveLength(1);
+  clock.advance(100);
   await settled();
   expect(proposed).toHaveLength(2);
   state.stopping = true;
   proposed[1]!.answer(new KvError('stopped'));
+  await settled();
+  clock.advance(100);
   await done;
 });

@@ -31,8 +31,8 @@ export interface SnapshotTransferOptions {
 
 /** How often progress is logged, in milliseconds. */
 const progressMs = 5_000;
-/** What may go out at once: a few frames, or what a tenth of a second allows. */
-const burstMs = 100;
+/** What may go out at once: what a fiftieth of a second allows. */
+const burstMs = 20;
 
 type Direction = 'send' | 'receive';
 
