@@ -138,9 +138,16 @@ export async function expectState(
   clients: readonly RawClient[],
   { history, revision, hash }: { history: History; revision: number; hash: number },
 ): Promise<void> {
-  const expected = history.replay(revision);
+  const expected = linesOf(history.replay(revision));
   for (const client of clients) {
-    expect(await client.everything(revision)).toEqual(expected);
+    expect(linesOf(await client.everything(revision))).toEqual(expected);
     expect(await client.hashKv(revision)).toMatchObject({ hash });
   }
+}
+
+/** One line for each key with everything there is of it: compared in a hundredth of the time. */
+function linesOf(kvs: readonly KeyValue[]): string[] {
+  return kvs.map(({ key, createRevision, modRevision, version, value, lease }) =>
+    [key.toString('latin1'), createRevision, modRevision, version, value.toString('latin1'), lease].join(' '),
+  );
 }

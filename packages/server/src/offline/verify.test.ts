@@ -152,6 +152,14 @@ describe('the files of a member', () => {
     expect(report.notes.at(-1)).toBe('db: 50 more problems');
   });
 
+  test('of a member that found its store damaged say so', async () => {
+    const disk = await member(log, { db: { index: 5, term: 2 } });
+    await write(disk, 'store-damaged', Buffer.from('checksum mismatch'));
+    expect((await verify(disk)).notes.at(-1)).toBe(
+      'store-damaged: db was found damaged, and no start takes it; rebuild it',
+    );
+  });
+
   test('with a torn tail say so, and nothing is wrong', async () => {
     const disk = await member({ mark: 0, last: 9, term: 2 }, { db: { index: 5, term: 2 } });
     const [segment] = [...disk.contents().keys()].filter((name) => name.endsWith('.wal'));

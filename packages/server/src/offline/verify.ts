@@ -12,6 +12,7 @@ import { buckets, type Row, type RowRange, walkLmdbFile } from '@quorate/backend
 import { CorruptionError, type Disk, formatId, type Key, type Logger } from '@quorate/base';
 import { verifyWal, Wal, type WalReport } from '@quorate/wal';
 import { walDirectory } from '../bootstrap.ts';
+import { damageNote, isNoted } from '../damage.ts';
 import type { Checksum } from '../snapshot-codec.ts';
 import { nextStoreName, storeName } from '../snapshotter.ts';
 import { RowVerifier } from './verify-rows.ts';
@@ -58,6 +59,8 @@ export async function verifyMember(options: VerifyOptions): Promise<VerifyReport
     else report.problem({ file: storeName, offset: undefined, key: '', reason: 'the store is missing' });
   }
   if (wal !== undefined) compare(wal, { store, next }, report);
+  if (await isNoted(options.disk))
+    report.note(`${damageNote}: ${storeName} was found damaged, and no start takes it; rebuild it`);
   return report.end();
 }
 
