@@ -3,7 +3,7 @@
  * others, on a page that begins the file. Reads just enough of lmdb's page format to find such places: pages of 4 KiB, at byte 18
  * of each its flags, at 20 twice the number of its entries, from byte 24 on their positions, counted from there.
  */
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 const pageBytes = 4096;
@@ -34,6 +34,30 @@ export function damageStore(directory: string, part: DamagedPart, needle: string
   for (const position of positions) writeSync(file, Buffer.of(bytes[position]! ^ 0x10), 0, 1, position);
   closeSync(file);
   return { part, position: positions[0]! };
+}
+
+/**
+ * Changes the value `needle` of the store in `directory` so that nothing shows it but the value itself: its checksum is made anew. As
+ * if the member had computed something else than the others.
+ */
+export function forgeValue(directory: string, needle: string): void {
+  const path = join(directory, 'db');
+  const bytes = readFileSync(path);
+  let forged = 0;
+  for (const at of occurrences(bytes, Buffer.from(needle))) {
+    const node = nodeAround(bytes, at);
+    if (node === undefined) continue;
+    const keySize = bytes.readUInt16LE(node + 6);
+    // Behind the byte that names the bucket.
+    const key = bytes.subarray(node + nodeHeaderBytes + 1, node + nodeHeaderBytes + keySize);
+    const row = node + nodeHeaderBytes + keySize;
+    const record = bytes.subarray(row + 4, row + bytes.readUInt16LE(node) + bytes.readUInt16LE(node + 2) * 0x10000);
+    bytes[at]! ^= 1;
+    bytes.writeUInt32BE(crc32c(Buffer.concat([key, record])), row);
+    forged++;
+  }
+  if (forged === 0) throw new Error(`no value to forge in ${path}`);
+  writeFileSync(path, bytes);
 }
 
 function positionsOf(bytes: Buffer, part: DamagedPart, needle: Buffer): number[] {
@@ -72,15 +96,30 @@ function firstNode(bytes: Buffer, page: number, index: number): number {
   return node + nodeHeaderBytes + bytes.readUInt16LE(node + 6) - 1;
 }
 
-/** The last byte of the key whose value lies around `at`; none when the page is no leaf. */
+/** The second last byte of the key whose value lies around `at`; none when the page is no leaf. */
 function keyPosition(bytes: Buffer, at: number): number[] {
+  const node = nodeAround(bytes, at);
+  return node === undefined ? [] : [node + nodeHeaderBytes + bytes.readUInt16LE(node + 6) - 2];
+}
+
+/** Where the entry of a leaf that holds `at` begins. */
+function nodeAround(bytes: Buffer, at: number): number | undefined {
   const page = Math.floor(at / pageBytes) * pageBytes;
-  if ((bytes.readUInt16LE(page + 18) & pageFlags.leaf) === 0) return [];
+  if ((bytes.readUInt16LE(page + 18) & pageFlags.leaf) === 0) return undefined;
   const count = bytes.readUInt16LE(page + 20) / 2;
   const nodes = Array.from(
     { length: count },
     (_, i) => page + pageHeaderBytes + bytes.readUInt16LE(page + pageHeaderBytes + 2 * i),
   );
-  const node = nodes.filter((start) => start < at).sort((a, b) => b - a)[0];
-  return node === undefined ? [] : [node + nodeHeaderBytes + bytes.readUInt16LE(node + 6) - 2];
+  return nodes.filter((start) => start < at).sort((a, b) => b - a)[0];
+}
+
+/** CRC-32C, bit by bit. */
+function crc32c(bytes: Buffer): number {
+  let crc = ~0;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0);
+  }
+  return ~crc >>> 0;
 }

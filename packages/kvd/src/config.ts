@@ -108,6 +108,10 @@ function memberConfigOf(values: FlagValues): MemberConfig {
     compactionSleepMs: values.compactionSleepInterval || memberDefaults.compactionSleepMs,
     autoCompaction: autoCompactionOf(values),
     watchProgressIntervalMs: values.watchProgressNotifyInterval || memberDefaults.watchProgressIntervalMs,
+    initialCorruptCheck: values.initialCorruptCheck || values.featureGates.initialCorruptCheck,
+    corruptCheckMs: values.corruptCheckTime,
+    compactHashCheck: values.compactHashCheckEnabled || values.featureGates.compactHashCheck,
+    compactHashCheckMs: values.compactHashCheckTime,
     scrubIntervalMs: values.scrubInterval,
     scrubBytesPerSecond: values.scrubRateBytes || memberDefaults.scrubBytesPerSecond,
     walSegmentBytes: values.walSegmentBytes,
@@ -186,7 +190,11 @@ function checkTimes(values: FlagValues): void {
     'warning-apply-duration': values.warningApplyDuration,
     'compaction-sleep-interval': values.compactionSleepInterval,
     'scrub-interval': values.scrubInterval,
+    'corrupt-check-time': values.corruptCheckTime,
   };
+  if (values.compactHashCheckTime <= 0) {
+    throw new ConfigError(`--compact-hash-check-time must be >0 (set to ${values.compactHashCheckTime}ms)`);
+  }
   const progressMs = values.watchProgressNotifyInterval;
   if (progressMs !== 0 && progressMs < watchProgressMsMin) {
     throw new ConfigError(

@@ -49,6 +49,7 @@ export class Store {
   readonly #parts: Mutable<StoreParts>;
   readonly #compactor: Compactor;
   readonly #listeners = new Set<ChangeListener>();
+  readonly #compactionListeners = new Set<(revision: number) => void>();
   #writing: WriteTxn | undefined;
   #closed = false;
 
@@ -121,7 +122,9 @@ export class Store {
     this.#parts.compactRevision = revision;
     this.#backend.put(buckets.meta, compactionMarks.scheduled, encodeMark(revision));
     this.#options.crash.hit('compactAfterSchedule');
-    return this.#compactor.schedule(revision);
+    const compaction = this.#compactor.schedule(revision);
+    for (const listener of this.#compactionListeners) listener(revision);
+    return compaction;
   }
 
   /**
@@ -179,6 +182,11 @@ export class Store {
     const { compactRevision, currentRevision } = this;
     invariant(from >= compactRevision, 'history asked for that is compacted', { from, compactRevision });
     return readChanges(this.#parts.rows, { from, through: currentRevision }, limits);
+  }
+
+  /** Calls `listener` with the revision of every compaction from now on, when it takes effect. */
+  onCompaction(listener: (revision: number) => void): void {
+    this.#compactionListeners.add(listener);
   }
 
   /** The record of `key` as it was at `revision`; undefined when it did not exist or compaction has passed that. */

@@ -123,6 +123,8 @@ export {
 export { Event, EventEventType, KeyValue } from './gen/mvccpb.ts';
 export {
   Batch,
+  HashAnswer,
+  HashAsk,
   Hello,
   InfoRequest,
   InfoResponse,

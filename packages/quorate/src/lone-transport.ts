@@ -12,6 +12,7 @@ export function loneTransport(): PeerTransport {
     sendSnapshot: alone,
     askLease: alone,
     askPromote: alone,
+    askHash: alone,
     connectedSinceMs: () => undefined,
     versionOf: () => undefined,
     stop: () => Promise.resolve(),

@@ -74,6 +74,14 @@ export interface MemberConfig {
    * that was found damaged, `damaged` rebuilds such a one, `yes` rebuilds whatever is there.
    */
   readonly rebuildStore: 'no' | 'damaged' | 'yes';
+  /** `--feature-gates=InitialCorruptCheck=true`: whether to compare this member with the others before it serves. */
+  readonly initialCorruptCheck: boolean;
+  /** `--corrupt-check-time` in milliseconds: how often the leader compares all members; 0 means never. */
+  readonly corruptCheckMs: number;
+  /** `--feature-gates=CompactHashCheck=true`: whether members keep hashes of compactions, and the leader compares them. */
+  readonly compactHashCheck: boolean;
+  /** `--compact-hash-check-time` in milliseconds. */
+  readonly compactHashCheckMs: number;
   /** `--scrub-interval` in milliseconds: the pause between two searches of the store for damage; 0 means none. */
   readonly scrubIntervalMs: number;
   /** `--scrub-rate-bytes`: how many bytes a search reads in a second. */
@@ -110,6 +118,10 @@ export const memberDefaults: Omit<MemberConfig, 'name' | 'initialCluster' | 'adv
   maxLearners: 1,
   forceNewCluster: false,
   rebuildStore: 'no',
+  initialCorruptCheck: false,
+  corruptCheckMs: 0,
+  compactHashCheck: false,
+  compactHashCheckMs: 60_000,
   scrubIntervalMs: 30_000,
   scrubBytesPerSecond: 8 * 1024 * 1024,
   warningApplyMs: 100,

@@ -17,6 +17,7 @@ import { LeadershipHandOver } from './leadership-hand-over.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { LogCompactor } from './log-compactor.ts';
 import { openRaft, openStorage } from './open-raft.ts';
+import { answerHash } from './peer-hash.ts';
 import type { PeerHandler, SnapshotChunks } from './peer-transport.ts';
 import { type Proposal, Proposals } from './proposals.ts';
 import { RaftNode } from './raft-node.ts';
@@ -396,6 +397,7 @@ export class MemberCore {
         appliedIndex: this.appliedIndex,
       }),
       state: () => this.#transfer.open(Message.create({ from: this.memberId }), this.state.backend),
+      hash: (ask) => answerHash(() => this.state, ask),
       promote: (id) => this.#promote(id),
       peerUrls: () => this.#peerUrls(),
       refusalOf: (speaker) => this.#standing.refusalOf(speaker),

@@ -17,6 +17,7 @@ export { type FoundingFlags, foundingMembers } from './offline/founding.ts';
 export { type Restored, type RestoreOptions, restoreBackup } from './offline/restore.ts';
 export { type Problem, type VerifyReport, verifyMember } from './offline/verify.ts';
 export type {
+  HashQuestion,
   LeaseQuestion,
   PeerAddress,
   PeerHandler,

@@ -24,10 +24,10 @@ import type { PeerIdentity } from './peer-transport.ts';
 import { publish } from './publish.ts';
 import type { ReadIndex } from './read-index.ts';
 import type { Runtime } from './runtime.ts';
-import { type Scrubber, scrubberOf } from './scrubber.ts';
 import { SpaceGate } from './space-gate.ts';
 import { SpaceWatch } from './space-watch.ts';
 import type { StateMachine } from './state-machine.ts';
+import { StoreChecks } from './store-checks.ts';
 import { StoreDefragmenter } from './store-defragmenter.ts';
 import { WatchServer } from './watch-server.ts';
 
@@ -47,7 +47,7 @@ export class Member {
   readonly #core: MemberCore;
   readonly #local: LocalKv;
   readonly #stopAutoCompaction: () => void;
-  readonly #scrubber: Scrubber;
+  readonly #checks: StoreChecks;
 
   /**
    * Starts from what the disk holds (or creates it), connects to the peers and takes part in raft. Resolves when the member runs;
@@ -59,7 +59,12 @@ export class Member {
     const core = new MemberCore(config, runtime, booted);
     const member = new Member(core, booted.identity);
     await core.run();
-    member.#scrubber.start();
+    try {
+      await member.#checks.start();
+    } catch (error) {
+      await member.stop();
+      throw error;
+    }
     return member;
   }
 
@@ -138,7 +143,7 @@ export class Member {
     watchVersion(core);
     this.space = watchSpace(core, quota);
     this.#stopAutoCompaction = this.#startAutoCompaction();
-    this.#scrubber = scrubberOf(core);
+    this.#checks = new StoreChecks(core);
   }
 
   get leadership(): Leadership {
@@ -225,7 +230,7 @@ export class Member {
    * again as soon as this resolves.
    */
   stop(): Promise<void> {
-    this.#scrubber.stop();
+    this.#checks.stop();
     this.endStreams();
     this.#stopAutoCompaction();
     return this.#core.stop();

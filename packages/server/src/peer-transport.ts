@@ -3,7 +3,7 @@
  * A state too large for a message (a snapshot) travels on a stream of its own, with its own flow control.
  */
 import type { ClusterId, MemberId } from '@quorate/base';
-import type { LeaseAnswer, LeaseAsk, Message, PeerMember, PromoteAnswer } from '@quorate/proto';
+import type { HashAnswer, HashAsk, LeaseAnswer, LeaseAsk, Message, PeerMember, PromoteAnswer } from '@quorate/proto';
 import type { Refusal, Speaker } from './standing.ts';
 
 /** Whose messages these are; refused by the other side when it does not fit. */
@@ -42,6 +42,9 @@ export interface StateStream {
 /** What is asked of the leader about a lease. */
 export type LeaseQuestion = Pick<LeaseAsk, 'id' | 'renew' | 'keys'>;
 
+/** Which hash of the history is asked for. */
+export type HashQuestion = Pick<HashAsk, 'revision' | 'ofCompaction'>;
+
 /** Chunks of an encoded snapshot, in order; the sender pulls, so a slow receiver slows the reading. */
 export type SnapshotChunks = AsyncIterable<Buffer>;
 
@@ -61,6 +64,8 @@ export interface PeerHandler {
   info(): PeerInfo;
   /** This member's whole state, for one whose own is damaged. Rejects when there is none to be had now. */
   state(): Promise<StateStream>;
+  /** The hash of this member's history. Never rejects: an answer says why there is none. */
+  hash(ask: HashQuestion): Promise<HashAnswer>;
   /** Makes a learner a voter, if this member leads. */
   promote(id: MemberId): Promise<PromoteAnswer>;
   /** Where this member is reached by its peers. */
@@ -94,6 +99,8 @@ export interface PeerTransport {
   askLease(to: MemberId, ask: LeaseQuestion, timeoutMs: number): Promise<LeaseAnswer>;
   /** Asks a member that may lead to make a learner a voter; rejects when there is no answer within `timeoutMs`. */
   askPromote(to: MemberId, id: MemberId, timeoutMs: number): Promise<PromoteAnswer>;
+  /** Asks a member for the hash of its history; rejects when there is no answer within `timeoutMs`. */
+  askHash(to: MemberId, ask: HashQuestion, timeoutMs: number): Promise<HashAnswer>;
   /** Milliseconds (clock) since when the peer is connected without a break, undefined while it is not. */
   connectedSinceMs(peer: MemberId): number | undefined;
   /** Version of the server that the peer runs, as it said when it was connected last; undefined before. */

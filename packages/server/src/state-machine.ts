@@ -8,6 +8,7 @@ import type { MemberId } from '@quorate/base';
 import { Lessor } from '@quorate/lease';
 import { Store } from '@quorate/mvcc';
 import { AlarmStore } from '@quorate/quota';
+import { CompactionHashes } from './compaction-hashes.ts';
 import type { MemberConfig } from './config.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -28,6 +29,8 @@ export class StateMachine {
   readonly applyLoop: ApplyLoop;
   /** Commits what was applied, every interval or batch, and knows up to which index it is durable. */
   readonly commits: CommitSchedule;
+  /** Hashes made at compactions; undefined unless they are to be compared. */
+  readonly compactionHashes: CompactionHashes | undefined;
 
   private constructor(parts: {
     backend: Backend;
@@ -37,6 +40,7 @@ export class StateMachine {
     members: MembershipStore;
     applyLoop: ApplyLoop;
     commits: CommitSchedule;
+    compactionHashes: CompactionHashes | undefined;
   }) {
     this.backend = parts.backend;
     this.store = parts.store;
@@ -45,6 +49,7 @@ export class StateMachine {
     this.members = parts.members;
     this.applyLoop = parts.applyLoop;
     this.commits = parts.commits;
+    this.compactionHashes = parts.compactionHashes;
   }
 
   /** Rebuilds the in-memory parts from the backend, in slices. */
@@ -77,7 +82,8 @@ export class StateMachine {
       durableMark: applyLoop.appliedIndex,
       onFatal,
     });
-    return new StateMachine({ backend, store, leases, alarms, members, applyLoop, commits });
+    const compactionHashes = config.compactHashCheck ? new CompactionHashes(store, logger) : undefined;
+    return new StateMachine({ backend, store, leases, alarms, members, applyLoop, commits, compactionHashes });
   }
 
   /** Ends background work, makes everything applied durable and closes the backend. */

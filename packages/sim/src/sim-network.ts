@@ -4,6 +4,7 @@
  */
 import { formatId, type MemberId, type Random } from '@quorate/base';
 import {
+  HashAnswer,
   LeaseAnswer,
   LeaseAsk,
   Message,
@@ -13,6 +14,7 @@ import {
 } from '@quorate/proto';
 import {
   etcdVersion,
+  type HashQuestion,
   type LeaseQuestion,
   type PeerAddress,
   type PeerHandler,
@@ -196,6 +198,12 @@ export class SimNetwork {
     );
   }
 
+  /** Carries a question about the history there and its hash back. */
+  askHash(from: MemberId, to: MemberId, ask: HashQuestion, limits: AskLimits): Promise<HashAnswer> {
+    const path = { there: () => this.#reached(from, to), back: () => this.reaches(to, from), ...limits };
+    return this.#ask(path, async ({ handler }) => HashAnswer.decode(HashAnswer.encode(await handler.hash(ask))));
+  }
+
   /** The state of a member, chunk by chunk, to one that does not run yet and so cannot be cut off. */
   async fetchState(own: PeerIdentity, peer: MemberId, asker: SimProcess): Promise<StateStream> {
     await asker.later(this.#delay(), () => undefined);
@@ -362,6 +370,10 @@ class SimPeers implements PeerTransport {
 
   askPromote(to: MemberId, id: MemberId, timeoutMs: number): Promise<PromoteAnswer> {
     return this.#network.askPromote(this.#identity!.memberId, to, id, { asker: this.#process, timeoutMs });
+  }
+
+  askHash(to: MemberId, ask: HashQuestion, timeoutMs: number): Promise<HashAnswer> {
+    return this.#network.askHash(this.#identity!.memberId, to, ask, { asker: this.#process, timeoutMs });
   }
 
   fetchInfo(url: string, timeoutMs: number): Promise<RemoteInfo> {

@@ -3,6 +3,7 @@
  * the flag; a flag that is listed works. The name on the command line is the field's name with dashes (`--data-dir`), the
  * environment variable is in capitals behind `KVD_` (`KVD_DATA_DIR`).
  */
+import { type FeatureGates, parseFeatureGates } from './feature-gates.ts';
 import { FlagValueError, parseBool, parseDurationMs, parseInt64, parseUint } from './go-values.ts';
 import { type HostUrl, parseUrls } from './urls.ts';
 
@@ -50,6 +51,11 @@ export interface FlagValues {
   readonly compactionBatchLimit: number;
   readonly compactionSleepInterval: number;
   readonly watchProgressNotifyInterval: number;
+  readonly featureGates: FeatureGates;
+  readonly initialCorruptCheck: boolean;
+  readonly corruptCheckTime: number;
+  readonly compactHashCheckEnabled: boolean;
+  readonly compactHashCheckTime: number;
   readonly scrubInterval: number;
   readonly scrubRateBytes: number;
   readonly walSegmentBytes: number;
@@ -202,6 +208,26 @@ export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValu
     '10m',
     'How often idle watches that asked for it are told how far they are.',
   ),
+  featureGates: {
+    group: 'Tuning',
+    help:
+      'Features to switch on, as name=true,…: CompactHashCheck and InitialCorruptCheck, which are ' +
+      '--compact-hash-check-enabled and --initial-corrupt-check.',
+    default: '',
+    parse: parseFeatureGates,
+  },
+  initialCorruptCheck: bool('Tuning', false, 'Whether to compare the history with the other members before serving.'),
+  corruptCheckTime: duration(
+    'Tuning',
+    '0s',
+    'How often the leader compares the history of all members (0 to disable).',
+  ),
+  compactHashCheckEnabled: bool(
+    'Tuning',
+    false,
+    'Whether members keep hashes of compactions, and the leader compares them.',
+  ),
+  compactHashCheckTime: duration('Tuning', '1m', 'How often the leader compares hashes of compactions.'),
   scrubInterval: duration('Tuning', '30s', 'Pause between two searches of the store for damage (0 to disable).'),
   scrubRateBytes: uint('Tuning', 8_388_608, 'Bytes that a search of the store for damage reads in a second.'),
   walSegmentBytes: uint('Tuning', 16_777_216, 'Size of a segment of the write-ahead log, filled with zeros when made.'),
@@ -215,6 +241,10 @@ export const oldNames: Readonly<Record<string, keyof FlagValues>> = {
   'experimental-warning-apply-duration': 'warningApplyDuration',
   'experimental-compaction-batch-limit': 'compactionBatchLimit',
   'experimental-compaction-sleep-interval': 'compactionSleepInterval',
+  'experimental-initial-corrupt-check': 'initialCorruptCheck',
+  'experimental-corrupt-check-time': 'corruptCheckTime',
+  'experimental-compact-hash-check-enabled': 'compactHashCheckEnabled',
+  'experimental-compact-hash-check-time': 'compactHashCheckTime',
   'experimental-watch-progress-notify-interval': 'watchProgressNotifyInterval',
 };
 

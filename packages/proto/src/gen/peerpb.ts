@@ -2,7 +2,7 @@
 
 import type { Codec } from '../codec.ts';
 import { Reader } from '../reader.ts';
-import { emptyBytes, sizeBigint, sizeDelimited, sizeInt64, sizeString } from '../wire.ts';
+import { emptyBytes, sizeBigint, sizeDelimited, sizeInt64, sizeString, sizeUint32 } from '../wire.ts';
 import { Writer } from '../writer.ts';
 import { Message } from './raftpb.ts';
 
@@ -874,5 +874,177 @@ export const PromoteAnswer: Codec<PromoteAnswer> = {
   },
   decode(bytes: Buffer): PromoteAnswer {
     return PromoteAnswer.read(new Reader(bytes), bytes.length);
+  },
+};
+
+/** Asked by members that compare themselves. */
+export interface HashAsk {
+  hello: Hello | undefined;
+  revision: number;
+  /** The hash made when the history was compacted to that revision, if it is kept; otherwise one made now. */
+  ofCompaction: boolean;
+}
+
+export const HashAsk: Codec<HashAsk> = {
+  name: 'peerpb.HashAsk',
+  fields: [
+    { name: 'hello', json: 'hello', property: 'hello', number: 1, kind: 'message', repeated: false, message: () => Hello },
+    { name: 'revision', json: 'revision', property: 'revision', number: 2, kind: 'int64', repeated: false },
+    { name: 'of_compaction', json: 'ofCompaction', property: 'ofCompaction', number: 3, kind: 'bool', repeated: false },
+  ],
+  create(init?: Partial<HashAsk>): HashAsk {
+    return {
+      hello: init?.hello,
+      revision: init?.revision ?? 0,
+      ofCompaction: init?.ofCompaction ?? false,
+    };
+  },
+  size(m: HashAsk): number {
+    let n = 0;
+    if (m.hello !== undefined) n += 1 + sizeDelimited(Hello.size(m.hello));
+    if (m.revision !== 0) n += 1 + sizeInt64(m.revision);
+    if (m.ofCompaction) n += 2;
+    return n;
+  },
+  write(m: HashAsk, w: Writer): void {
+    if (m.hello !== undefined) {
+      w.byte(10);
+      w.uint32(Hello.size(m.hello));
+      Hello.write(m.hello, w);
+    }
+    if (m.revision !== 0) {
+      w.byte(16);
+      w.int64(m.revision);
+    }
+    if (m.ofCompaction) {
+      w.byte(24);
+      w.byte(m.ofCompaction ? 1 : 0);
+    }
+  },
+  encode(m: HashAsk): Buffer {
+    const w = new Writer(HashAsk.size(m));
+    HashAsk.write(m, w);
+    return w.finish();
+  },
+  read(r: Reader, end: number, into?: HashAsk): HashAsk {
+    const m = into ?? HashAsk.create();
+    while (r.pos < end) {
+      const tag = r.tag();
+      switch (tag) {
+        case 10:
+          m.hello = Hello.read(r, r.enter(), m.hello);
+          r.leave();
+          break;
+        case 16:
+          m.revision = r.int64();
+          break;
+        case 24:
+          m.ofCompaction = r.bool();
+          break;
+        default:
+          r.skip(tag);
+      }
+    }
+    r.checkEnd(end);
+    return m;
+  },
+  decode(bytes: Buffer): HashAsk {
+    return HashAsk.read(new Reader(bytes), bytes.length);
+  },
+};
+
+export interface HashAnswer {
+  /** Where the member asked is. */
+  revision: number;
+  hash: number;
+  hashRevision: number;
+  compactRevision: number;
+  /** Why there is none; empty when there is. */
+  error: string;
+}
+
+export const HashAnswer: Codec<HashAnswer> = {
+  name: 'peerpb.HashAnswer',
+  fields: [
+    { name: 'revision', json: 'revision', property: 'revision', number: 1, kind: 'int64', repeated: false },
+    { name: 'hash', json: 'hash', property: 'hash', number: 2, kind: 'uint32', repeated: false },
+    { name: 'hash_revision', json: 'hashRevision', property: 'hashRevision', number: 3, kind: 'int64', repeated: false },
+    { name: 'compact_revision', json: 'compactRevision', property: 'compactRevision', number: 4, kind: 'int64', repeated: false },
+    { name: 'error', json: 'error', property: 'error', number: 5, kind: 'string', repeated: false },
+  ],
+  create(init?: Partial<HashAnswer>): HashAnswer {
+    return {
+      revision: init?.revision ?? 0,
+      hash: init?.hash ?? 0,
+      hashRevision: init?.hashRevision ?? 0,
+      compactRevision: init?.compactRevision ?? 0,
+      error: init?.error ?? '',
+    };
+  },
+  size(m: HashAnswer): number {
+    let n = 0;
+    if (m.revision !== 0) n += 1 + sizeInt64(m.revision);
+    if (m.hash !== 0) n += 1 + sizeUint32(m.hash);
+    if (m.hashRevision !== 0) n += 1 + sizeInt64(m.hashRevision);
+    if (m.compactRevision !== 0) n += 1 + sizeInt64(m.compactRevision);
+    if (m.error !== '') n += 1 + sizeString(m.error);
+    return n;
+  },
+  write(m: HashAnswer, w: Writer): void {
+    if (m.revision !== 0) {
+      w.byte(8);
+      w.int64(m.revision);
+    }
+    if (m.hash !== 0) {
+      w.byte(16);
+      w.uint32(m.hash);
+    }
+    if (m.hashRevision !== 0) {
+      w.byte(24);
+      w.int64(m.hashRevision);
+    }
+    if (m.compactRevision !== 0) {
+      w.byte(32);
+      w.int64(m.compactRevision);
+    }
+    if (m.error !== '') {
+      w.byte(42);
+      w.string(m.error);
+    }
+  },
+  encode(m: HashAnswer): Buffer {
+    const w = new Writer(HashAnswer.size(m));
+    HashAnswer.write(m, w);
+    return w.finish();
+  },
+  read(r: Reader, end: number, into?: HashAnswer): HashAnswer {
+    const m = into ?? HashAnswer.create();
+    while (r.pos < end) {
+      const tag = r.tag();
+      switch (tag) {
+        case 8:
+          m.revision = r.int64();
+          break;
+        case 16:
+          m.hash = r.uint32();
+          break;
+        case 24:
+          m.hashRevision = r.int64();
+          break;
+        case 32:
+          m.compactRevision = r.int64();
+          break;
+        case 42:
+          m.error = r.string();
+          break;
+        default:
+          r.skip(tag);
+      }
+    }
+    r.checkEnd(end);
+    return m;
+  },
+  decode(bytes: Buffer): HashAnswer {
+    return HashAnswer.read(new Reader(bytes), bytes.length);
   },
 };

@@ -4,7 +4,7 @@ import { AlarmRequest, AlarmResponse, AuthDisableRequest, AuthDisableResponse, A
 import { LockRequest, LockResponse, UnlockRequest, UnlockResponse } from './v3lockpb.ts';
 import { CampaignRequest, CampaignResponse, LeaderRequest, LeaderResponse, ProclaimRequest, ProclaimResponse, ResignRequest, ResignResponse } from './v3electionpb.ts';
 import { HealthCheckRequest, HealthCheckResponse } from './health.ts';
-import { Batch, InfoRequest, InfoResponse, LeaseAnswer, LeaseAsk, PromoteAnswer, PromoteAsk, SnapshotChunk, SnapshotReceipt } from './peerpb.ts';
+import { Batch, HashAnswer, HashAsk, InfoRequest, InfoResponse, LeaseAnswer, LeaseAsk, PromoteAnswer, PromoteAsk, SnapshotChunk, SnapshotReceipt } from './peerpb.ts';
 import type { MethodInfo } from '../services.ts';
 
 /** `etcdserverpb.KV`. */
@@ -575,6 +575,7 @@ export const peerService: {
     readonly state: MethodInfo<InfoRequest, SnapshotChunk, false, true>;
     readonly lease: MethodInfo<LeaseAsk, LeaseAnswer, false, false>;
     readonly promote: MethodInfo<PromoteAsk, PromoteAnswer, false, false>;
+    readonly hash: MethodInfo<HashAsk, HashAnswer, false, false>;
   };
 } = {
   name: 'peerpb.Peer',
@@ -626,6 +627,14 @@ export const peerService: {
       responseStream: false,
       request: PromoteAsk,
       response: PromoteAnswer,
+    },
+    hash: {
+      name: 'Hash',
+      path: '/peerpb.Peer/Hash',
+      requestStream: false,
+      responseStream: false,
+      request: HashAsk,
+      response: HashAnswer,
     },
   },
 };

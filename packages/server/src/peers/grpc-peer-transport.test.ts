@@ -1,6 +1,14 @@
 import { type AddressInfo, createServer } from 'node:net';
 import { type Clock, formatId, type MemberId, silentLogger } from '@quorate/base';
-import { LeaseAnswer, Message, MessageType, PeerMember, PromoteAnswer, SnapshotMetadata } from '@quorate/proto';
+import {
+  HashAnswer,
+  LeaseAnswer,
+  Message,
+  MessageType,
+  PeerMember,
+  PromoteAnswer,
+  SnapshotMetadata,
+} from '@quorate/proto';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { PeerHandler, StateStream } from '../peer-transport.ts';
 import { Refusal, type Speaker } from '../standing.ts';
@@ -68,6 +76,10 @@ async function member(id: MemberId, options: { incarnation?: bigint; clusterId?:
       appliedIndex: 4,
     }),
     state: () => stateOf(id),
+    hash: ({ revision, ofCompaction }) =>
+      Promise.resolve(
+        HashAnswer.create({ revision: 70, hash: 0xfedcba98, hashRevision: revision, error: String(ofCompaction) }),
+      ),
     promote: (learner) => Promise.resolve(PromoteAnswer.create({ error: `not ${learner}` })),
     peerUrls: () => [url],
     refusalOf: ({ from, incarnation }: Speaker) => {
@@ -294,4 +306,13 @@ describe('a whole state', () => {
     b.refusals.set(1n, Refusal.removed);
     await expect(asking.transport.fetchState(b.url, { own, peer: 2n })).rejects.toThrow('permanently removed');
   });
+});
+
+test('a hash of the history is asked for over the link', async () => {
+  const [a, b] = [await started(1n), await started(2n)];
+  a.transport.setPeers([{ id: 2n, urls: [b.url] }]);
+  await soon(() => expect(a.transport.connectedSinceMs(2n)).toBeDefined());
+  const answer = await a.transport.askHash(2n, { revision: 33, ofCompaction: true }, 10_000);
+  expect(answer).toMatchObject({ revision: 70, hash: 0xfedcba98, hashRevision: 33, error: 'true' });
+  await expect(a.transport.askHash(9n, { revision: 33, ofCompaction: true }, 1_000)).rejects.toThrow('no connection');
 });

@@ -9,8 +9,9 @@
  */
 import type { Clock, Logger, MemberId, Meter } from '@quorate/base';
 import { formatId } from '@quorate/base';
-import { Hello, type LeaseAnswer, type Message, type PromoteAnswer } from '@quorate/proto';
+import { type HashAnswer, Hello, type LeaseAnswer, type Message, type PromoteAnswer } from '@quorate/proto';
 import type {
+  HashQuestion,
   LeaseQuestion,
   PeerAddress,
   PeerHandler,
@@ -125,6 +126,10 @@ export class GrpcPeerTransport implements PeerTransport {
 
   async askPromote(to: MemberId, id: MemberId, timeoutMs: number): Promise<PromoteAnswer> {
     return this.#linkTo(to).askPromote(id, timeoutMs);
+  }
+
+  async askHash(to: MemberId, ask: HashQuestion, timeoutMs: number): Promise<HashAnswer> {
+    return this.#linkTo(to).askHash(ask, timeoutMs);
   }
 
   connectedSinceMs(peer: MemberId): number | undefined {

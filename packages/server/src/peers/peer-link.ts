@@ -18,6 +18,8 @@ import type { Clock, Histogram, Logger, MemberId, Timer } from '@quorate/base';
 import { formatId } from '@quorate/base';
 import {
   Batch,
+  HashAnswer,
+  HashAsk,
   type Hello,
   InfoRequest,
   InfoResponse,
@@ -29,7 +31,7 @@ import {
   SnapshotChunk,
   SnapshotReceipt,
 } from '@quorate/proto';
-import type { LeaseQuestion, SnapshotChunks } from '../peer-transport.ts';
+import type { HashQuestion, LeaseQuestion, SnapshotChunks } from '../peer-transport.ts';
 import type { Refusal, Speaker } from '../standing.ts';
 import { peerChannelOptions, peerPaths, refusalIn } from './peer-methods.ts';
 import type { PeerHandles } from './peer-metrics.ts';
@@ -134,6 +136,11 @@ export class PeerLink {
   askPromote(id: MemberId, timeoutMs: number): Promise<PromoteAnswer> {
     const request = PromoteAsk.encode(PromoteAsk.create({ id, hello: this.#options.hello() }));
     return this.#ask({ path: peerPaths.promote, request, decode: PromoteAnswer.decode, timeoutMs });
+  }
+
+  askHash(ask: HashQuestion, timeoutMs: number): Promise<HashAnswer> {
+    const request = HashAsk.encode(HashAsk.create({ ...ask, hello: this.#options.hello() }));
+    return this.#ask({ path: peerPaths.hash, request, decode: HashAnswer.decode, timeoutMs });
   }
 
   /** Asks for what the peer says at once; rejects when there is no answer within `timeoutMs`. */

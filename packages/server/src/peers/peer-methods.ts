@@ -2,6 +2,8 @@
 import { type ServiceError, status } from '@grpc/grpc-js';
 import {
   Batch,
+  HashAnswer,
+  HashAsk,
   InfoRequest,
   InfoResponse,
   LeaseAnswer,
@@ -20,6 +22,7 @@ export const peerPaths = {
   info: '/peerpb.Peer/Info',
   state: '/peerpb.Peer/State',
   promote: '/peerpb.Peer/Promote',
+  hash: '/peerpb.Peer/Hash',
 } as const;
 
 /** Peer streams are few and long: no limit on message sizes, quick detection of a dead connection. */
@@ -64,6 +67,7 @@ export const peerMethods: Readonly<Record<keyof typeof peerPaths, PeerMethod>> =
   info: method(peerPaths.info, InfoRequest, InfoResponse),
   state: method(peerPaths.state, InfoRequest, SnapshotChunk, { responseStream: true }),
   promote: method(peerPaths.promote, PromoteAsk, PromoteAnswer),
+  hash: method(peerPaths.hash, HashAsk, HashAnswer),
 };
 
 interface RawCodec {

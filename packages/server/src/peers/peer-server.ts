@@ -17,6 +17,8 @@ import { formatId, type Logger, type MemberId } from '@quorate/base';
 import {
   Batch,
   DecodeError,
+  type HashAnswer,
+  type HashAsk,
   type Hello,
   type InfoRequest,
   InfoResponse,
@@ -87,6 +89,11 @@ export class PeerServer {
         const state = this.#ask(call.request, ({ handler }) => handler.state());
         void sendState(call, state, asServiceError);
       },
+      hash: (call: ServerUnaryCall<HashAsk, HashAnswer>, reply: sendUnaryData<HashAnswer>) =>
+        answer(
+          reply,
+          this.#ask(call.request, ({ handler }) => handler.hash(call.request)),
+        ),
       info: (call: ServerUnaryCall<InfoRequest, InfoResponse>, reply: sendUnaryData<InfoResponse>) =>
         answer(reply, this.#info(call.request)),
     });
