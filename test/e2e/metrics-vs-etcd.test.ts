@@ -18,7 +18,7 @@ const absent = [
   /^etcd_debugging_store_/,
   /^etcd_debugging_(disk_backend_commit|snap)_/,
   /^etcd_debugging_(auth_revision|mvcc_range_total|mvcc_index_compaction_pause_duration_milliseconds)$/,
-  /^etcd_disk_(backend_defrag|backend_snapshot|defrag)_/,
+  /^etcd_disk_backend_snapshot_/,
   /^etcd_mvcc_(db_open_read_transactions|hash_duration_seconds)$/,
   /^etcd_snap_/,
 ];

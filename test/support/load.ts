@@ -11,6 +11,10 @@ export interface LoadOptions {
   readonly callers?: number;
   /** Calls of one caller at most. */
   readonly callsMax: number;
+  /** Whether callers also compact and defragment now and then. Default: true. */
+  readonly maintains?: boolean;
+  /** Told of every call that was answered how long it took, in milliseconds. */
+  readonly onCall?: (tookMs: number) => void;
   /** Callers end before their next call when it says so. Default: never. */
   readonly until?: () => boolean;
 }
@@ -27,8 +31,10 @@ export async function load(options: LoadOptions): Promise<void> {
 async function run(options: LoadOptions, caller: string): Promise<void> {
   for (let i = 0; i < options.callsMax; i++) {
     if (options.until?.() === true) return;
+    const startMs = performance.now();
     try {
       await call(options, caller, i);
+      options.onCall?.(performance.now() - startMs);
     } catch {
       return;
     }
@@ -36,7 +42,7 @@ async function run(options: LoadOptions, caller: string): Promise<void> {
 }
 
 /** Mostly puts, with deletions, pairs written together, and a compaction and a defragmentation now and then. */
-async function call({ client, ledger }: LoadOptions, caller: string, i: number): Promise<void> {
+async function call({ client, ledger, maintains = true }: LoadOptions, caller: string, i: number): Promise<void> {
   const key = `${caller}/${i % keysPerCaller}`;
   if (i % 9 === 8) {
     const attempt = ledger.delete(key);
@@ -54,6 +60,7 @@ async function call({ client, ledger }: LoadOptions, caller: string, i: number):
     const attempt = ledger.put(key);
     const { header } = await client.put(key, attempt.value, callLimitMs);
     ledger.acknowledge([attempt], header!.revision);
+    if (!maintains) return;
     // Only one caller compacts: what another has just compacted away cannot be compacted again.
     if (i % 40 === 25 && caller.endsWith('/0')) await client.compact(header!.revision - 5);
     if (i % 40 === 35 && caller.endsWith('/1')) await client.defragment();

@@ -123,8 +123,8 @@ export class RawClient {
     return this.call(services.maintenance.methods.hashKV, HashKVRequest.create({ revision }));
   }
 
-  defragment(): Promise<DefragmentResponse> {
-    return this.call(services.maintenance.methods.defragment, DefragmentRequest.create());
+  defragment(timeoutMs?: number): Promise<DefragmentResponse> {
+    return this.call(services.maintenance.methods.defragment, DefragmentRequest.create(), timeoutMs);
   }
 
   compact(revision: number): Promise<CompactionResponse> {
