@@ -10,14 +10,18 @@ import type { Change } from './row-cursor.ts';
 import { ChangeSet } from './write-buffer.ts';
 
 /** What goes to the copy in one durable batch: small enough not to be in the way of other writers of the disk. */
-const batchBytesMax = 1024 * 1024;
+const batchBytesMax = 512 * 1024;
 const batchCountMax = 2_000;
 /** Milliseconds of reading before other work gets its turn. */
 const sliceMs = 2;
 /** Rows between two looks at the clock. */
 const lookRows = 32;
-/** Milliseconds between two batches of the first walk. */
-const pauseMs = 5;
+/**
+ * Of the first walk: after a batch the disk belongs to others for so many times as long as the batch took, and for so many
+ * milliseconds at least.
+ */
+const pauseFactor = 3;
+const pauseMsMin = 5;
 /** So little may be left for the end, when commits wait. */
 const remainderCount = 2_000;
 /** How many times the bytes there were may be copied before the writers are made to wait for the rest. */
@@ -61,11 +65,13 @@ export class StoreCopy {
     const firstBytes = source.sizeInUseBytes();
     while (!this.#cancelled) {
       const batch = await this.#nextBatch();
+      const startedMs = clock.nowMs();
       if (batch.count > 0) await copy.write(batch).durable;
+      const tookMs = clock.nowMs() - startedMs;
       this.#copiedBytes += batch.bytes;
       if (this.#atEnd && this.#missed.count <= remainderCount) return !this.#cancelled;
       if (this.#copiedBytes > chaseFactor * firstBytes + batchBytesMax) return !this.#cancelled;
-      if (this.#copiedBytes <= firstBytes) await sleep(clock, pauseMs);
+      if (this.#copiedBytes <= firstBytes) await sleep(clock, Math.max(pauseMsMin, pauseFactor * tookMs));
     }
     return false;
   }
