@@ -62,6 +62,16 @@ describe('defragmentation', () => {
     await client.ready();
     const { kvs } = await client.range({ key: Buffer.from('load'), rangeEnd: Buffer.from('loae') });
     expect(ledger.problems(kvs)).toEqual([]);
+    await member.kill('SIGTERM');
+    const offline = await runKvctl(['defrag', '--data-dir', member.options.directory]);
+    expect({ code: offline.code, stderr: offline.stderr }).toEqual({ code: 0, stderr: '' });
+    expect(offline.stdout).toMatch(
+      /^Finished defragmenting directory\[.*\]\. \d+ bytes before, \d+ after\. took \S+\n$/,
+    );
+    member.start();
+    await member.healthy();
+    await client.ready();
+    expect((await client.range({ key: Buffer.from('load'), rangeEnd: Buffer.from('loae') })).kvs).toEqual(kvs);
   });
 
   test('of all members is asked through one', async () => {

@@ -48,6 +48,21 @@ export async function acquireDataDir(path: string, clock: Clock): Promise<DataDi
   }
 }
 
+/** As {@link acquireDataDir}, of a directory that is there: nothing is made. Throws StorageError when it is not. */
+export async function acquireExistingDataDir(path: string, clock: Clock): Promise<DataDir> {
+  await mustExist(path);
+  return acquireDataDir(path, clock);
+}
+
+async function mustExist(path: string): Promise<void> {
+  try {
+    if ((await stat(path)).isDirectory()) return;
+  } catch (error) {
+    throw new StorageError('data-dir', 'open', 'there is no such directory', { path }, error);
+  }
+  throw new StorageError('data-dir', 'open', 'not a directory', { path });
+}
+
 interface Owner {
   readonly pid: number;
   readonly bootId: string;

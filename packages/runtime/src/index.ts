@@ -1,5 +1,6 @@
 export { armCrashPoints, CrashPointError } from './crash-points.ts';
 export { acquireDataDir, type DataDir, lockFileName } from './data-dir.ts';
+export { type DefragmentDataDirOptions, defragmentDataDir } from './defragment-data-dir.ts';
 export { corruptionExitCode, type Deathbed, die, killSelf, leaveNote } from './die.ts';
 export { nodeClock } from './node-clock.ts';
 export { NodeDisk } from './node-disk.ts';

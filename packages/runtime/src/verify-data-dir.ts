@@ -1,10 +1,9 @@
 /** `verify` on this machine: all files of a member that does not run, read and judged. */
-import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type Logger, StorageError } from '@quorate/base';
+import type { Logger } from '@quorate/base';
 import { type VerifyReport, verifyMember, walDirectory } from '@quorate/server';
 import { crc32c } from '@quorate/wal';
-import { acquireDataDir } from './data-dir.ts';
+import { acquireExistingDataDir } from './data-dir.ts';
 import { nodeClock } from './node-clock.ts';
 import { NodeDisk } from './node-disk.ts';
 import { RelocatedDisk } from './relocated-disk.ts';
@@ -21,8 +20,7 @@ export interface VerifyDataDirOptions {
  * StorageError when there is no such directory, or somebody runs on it.
  */
 export async function verifyDataDir({ dataDir, walDir, logger }: VerifyDataDirOptions): Promise<VerifyReport> {
-  await mustExist(dataDir);
-  const owned = await acquireDataDir(dataDir, nodeClock);
+  const owned = await acquireExistingDataDir(dataDir, nodeClock);
   try {
     const disk = new NodeDisk(owned.path);
     return await verifyMember({
@@ -33,14 +31,4 @@ export async function verifyDataDir({ dataDir, walDir, logger }: VerifyDataDirOp
   } finally {
     await owned.release();
   }
-}
-
-/** Taking a directory would make it. */
-async function mustExist(path: string): Promise<void> {
-  try {
-    if ((await stat(path)).isDirectory()) return;
-  } catch (error) {
-    throw new StorageError('data-dir', 'open', 'there is no such directory', { path }, error);
-  }
-  throw new StorageError('data-dir', 'open', 'not a directory', { path });
 }
