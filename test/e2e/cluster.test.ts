@@ -104,6 +104,14 @@ describe('a cluster of three', () => {
     const kvs = await reader.everything(revision);
     expect(kvs).toHaveLength(1_500);
     expect((await reader.hashKv(revision)).hash).toBe((await client.hashKv(revision)).hash);
+    // Counted where it was sent from, whoever led then, and where it went to.
+    const metrics = await Promise.all(
+      cluster.endpoints.map(async (one) => (await fetch(`http://${one}/metrics`)).text()),
+    );
+    expect(metrics.join()).toMatch(/etcd_network_snapshot_send_success\{To="[0-9a-f]+"\} [1-9]/);
+    expect(metrics[cluster.members.indexOf(away)]).toMatch(
+      /etcd_network_snapshot_receive_success\{From="[0-9a-f]+"\} [1-9]/,
+    );
     await away.kill('SIGKILL');
     away.start();
     await away.healthy(30_000);
