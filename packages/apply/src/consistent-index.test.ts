@@ -8,6 +8,14 @@ import { TestBackend } from './testing/test-backend.ts';
 
 const large = 2 ** 52;
 
+/** As it is stored: twice, the second time inverted. */
+function rowOf(index: number, term: number): Buffer {
+  const row = Buffer.alloc(16);
+  row.writeBigUInt64BE(BigInt(index), 0);
+  row.writeBigUInt64BE(BigInt(term), 8);
+  return Buffer.concat([row, row.map((byte) => ~byte)]);
+}
+
 test('a store nothing was applied to stands at 0', () => {
   expect(readConsistentIndex(new TestBackend())).toEqual({ index: 0, term: 0, confState: ConfState.create() });
 });
@@ -29,10 +37,7 @@ test('indices and terms of any size come back', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: large }), fc.integer({ min: 1, max: large }), (index, term) => {
       const backend = new TestBackend();
-      const row = Buffer.alloc(16);
-      row.writeBigUInt64BE(BigInt(index - 1), 0);
-      row.writeBigUInt64BE(BigInt(term), 8);
-      backend.put(buckets.meta, 'consistent_index', row);
+      backend.put(buckets.meta, 'consistent_index', rowOf(index - 1, term));
       new ConsistentIndex(backend).moveTo({ index, term });
       expect(readConsistentIndex(backend)).toMatchObject({ index, term });
     }),
@@ -53,11 +58,29 @@ test.each([
 });
 
 test.each([
-  ['too short', Buffer.alloc(15)],
-  ['too long', Buffer.alloc(17)],
-  ['beyond what can be counted', Buffer.alloc(16, 0xff)],
+  ['too short', rowOf(7, 1).subarray(1)],
+  ['too long', Buffer.concat([rowOf(7, 1), Buffer.alloc(1)])],
+  ['there once only', rowOf(7, 1).subarray(0, 16)],
+  ['beyond what can be counted', Buffer.concat([Buffer.alloc(16, 0xff), Buffer.alloc(16)])],
 ])('a stored index that is %s is corruption', (_name, row) => {
   const backend = new TestBackend();
   backend.put(buckets.meta, 'consistent_index', row);
   expect(() => readConsistentIndex(backend)).toThrow(CorruptionError);
+});
+
+test('any flipped bit of a stored index is corruption, and so is a configuration whose index is gone', () => {
+  const row = rowOf(1_000, 7);
+  for (let bit = 0; bit < row.length * 8; bit++) {
+    const backend = new TestBackend();
+    const flipped = Buffer.from(row);
+    flipped[bit >>> 3]! ^= 1 << (bit & 7);
+    backend.put(buckets.meta, 'consistent_index', flipped);
+    expect(() => readConsistentIndex(backend)).toThrow(CorruptionError);
+  }
+  const backend = new TestBackend();
+  const index = new ConsistentIndex(backend);
+  index.moveTo({ index: 1, term: 1 });
+  index.setConfState(ConfState.create({ voters: [1n] }));
+  backend.remove(buckets.meta, 'consistent_index');
+  expect(() => readConsistentIndex(backend)).toThrow('a configuration without the index it belongs to');
 });

@@ -7,8 +7,11 @@
  *
  * | key | value |
  * |---|---|
- * | `consistent_index` | index, then term, 8 bytes each, big endian |
+ * | `consistent_index` | index, then term, 8 bytes each, big endian; then the same 16 bytes with all bits inverted |
  * | `conf_state` | raftpb.ConfState; absent before the first configuration change |
+ *
+ * The inverted copy is there because lmdb has no checksums: a store that says that it stands elsewhere than it does would be given
+ * entries twice, or not at all, and answer wrongly ever after.
  */
 import { type Backend, buckets, type Row } from '@quorate/backend';
 import { CorruptionError, invariant, type Key } from '@quorate/base';
@@ -16,7 +19,8 @@ import { ConfState } from '@quorate/proto';
 
 const indexKey = 'consistent_index';
 const confStateKey = 'conf_state';
-const indexRowBytes = 16;
+/** Index and term; as many bytes again behind them. */
+const indexBytes = 16;
 const twoTo32 = 0x1_0000_0000;
 
 /** Where a stored state stands. */
@@ -33,10 +37,13 @@ export function readConsistentIndex(store: Pick<Backend, 'range'>): StoredIndex 
   const row = rowOf(store, indexKey);
   const conf = rowOf(store, confStateKey);
   const confState = conf === undefined ? ConfState.create() : ConfState.decode(conf.value);
+  if (row === undefined && conf !== undefined) {
+    throw new CorruptionError('backend', 'a configuration without the index it belongs to', {});
+  }
   if (row === undefined) return { index: 0, term: 0, confState };
   const { value } = row;
-  const index = value.length === indexRowBytes ? readUint64(value, 0) : Number.NaN;
-  const term = value.length === indexRowBytes ? readUint64(value, 8) : Number.NaN;
+  const index = isWhole(value) ? readUint64(value, 0) : Number.NaN;
+  const term = isWhole(value) ? readUint64(value, 8) : Number.NaN;
   if (!Number.isSafeInteger(index) || !Number.isSafeInteger(term)) {
     throw new CorruptionError('backend', 'not a consistent index', { value: value.toString('hex') });
   }
@@ -78,9 +85,10 @@ export class ConsistentIndex implements StoredIndex {
     invariant(term >= this.#term, 'term of an entry went back', { index, from: this.#term, to: term });
     this.#index = index;
     this.#term = term;
-    const value = Buffer.allocUnsafe(indexRowBytes);
+    const value = Buffer.allocUnsafe(2 * indexBytes);
     writeUint64(value, index, 0);
     writeUint64(value, term, 8);
+    for (let i = 0; i < indexBytes; i++) value[indexBytes + i] = ~value[i]!;
     this.#backend.put(buckets.meta, indexKey, value);
   }
 
@@ -93,6 +101,15 @@ export class ConsistentIndex implements StoredIndex {
 
 function rowOf(store: Pick<Backend, 'range'>, key: Key): Row | undefined {
   return store.range(buckets.meta, { from: key, to: `${key}\0`, limit: 1 })[0];
+}
+
+/** Whether both copies are there and say the same. */
+function isWhole(value: Buffer): boolean {
+  if (value.length !== 2 * indexBytes) return false;
+  for (let i = 0; i < indexBytes; i++) {
+    if ((value[i]! ^ value[indexBytes + i]!) !== 0xff) return false;
+  }
+  return true;
 }
 
 function readUint64(bytes: Buffer, at: number): number {
