@@ -1,32 +1,11 @@
 /**
  * A look at a data file before lmdb gets it. lmdb answers a file that is not its own, or not of its version, by crashing the process
  * instead of with an error (lmdb-js frees its bookkeeping twice), and reads beyond the end of a file that was cut off with a bus
- * error. So both are found here.
- *
- * The two meta pages, each at its page's begin (little endian, written by the machine itself):
- *
- * | offset | bytes | content |
- * |---|---|---|
- * | 18 | 2 | page flags, 0x08 for a meta page |
- * | 24 | 4 | 0xbeefc0de |
- * | 28 | 4 | format of lmdb's file, 2 |
- * | 48 | 4 | page size |
- * | 144 | 8 | last page used |
- * | 152 | 8 | transaction that wrote it |
+ * error. So both are found here, in the meta pages (lmdb-meta.ts).
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { CorruptionError } from '@quorate/base';
-
-const metaBytes = 160;
-const metaPageFlag = 0x08;
-const magic = 0xbeefc0de;
-const fileFormat = 2;
-
-interface Meta {
-  readonly pageSize: number;
-  readonly lastPage: number;
-  readonly transaction: bigint;
-}
+import { type LmdbMeta, metaBytes, parseMeta } from './lmdb-meta.ts';
 
 /**
  * Makes an existing data file safe to be opened. Throws CorruptionError when it is not of lmdb, with nothing changed. A file that
@@ -46,18 +25,10 @@ export async function prepareDataFile(path: string): Promise<void> {
   }
 }
 
-async function readMeta(file: FileHandle, path: string, position: number): Promise<Meta> {
+async function readMeta(file: FileHandle, path: string, position: number): Promise<LmdbMeta> {
   const bytes = Buffer.alloc(metaBytes);
   const { bytesRead } = await file.read(bytes, 0, metaBytes, position);
-  const pageSize = bytes.readUInt32LE(48);
-  const isMeta =
-    bytesRead === metaBytes &&
-    (bytes.readUInt16LE(18) & metaPageFlag) !== 0 &&
-    bytes.readUInt32LE(24) === magic &&
-    bytes.readUInt32LE(28) === fileFormat &&
-    pageSize >= 256 &&
-    pageSize <= 0x10000 &&
-    (pageSize & (pageSize - 1)) === 0;
-  if (!isMeta) throw new CorruptionError('backend', 'not a data file of lmdb', { path, position });
-  return { pageSize, lastPage: Number(bytes.readBigUInt64LE(144)), transaction: bytes.readBigUInt64LE(152) };
+  const meta = parseMeta(bytes.subarray(0, bytesRead), position);
+  if (meta === undefined) throw new CorruptionError('backend', 'not a data file of lmdb', { path, position });
+  return meta;
 }

@@ -1,6 +1,6 @@
 /**
- * The two meta pages of a data file, for who reads it without lmdb. A commit writes the older of the two; the one of the later
- * transaction counts.
+ * The two meta pages of a data file, read without lmdb. A commit writes the older of the two; the one of the later transaction
+ * counts.
  *
  * | at | bytes | content |
  * |---|---|---|
@@ -38,7 +38,8 @@ export interface LmdbMeta {
   readonly transaction: bigint;
 }
 
-const metaBytes = 160;
+/** Bytes of a meta page that say something. */
+export const metaBytes = 160;
 const noPage = 0xffff_ffff_ffff_ffffn;
 /** Far more pages than a disk has; what is above is no number of pages. */
 const pagesMax = 2 ** 40;
@@ -67,7 +68,8 @@ export async function readLmdbMeta(
 /** Free pages at the end need not be in the file; more than this is damage, and must not become memory. */
 const gapBytesMax = 2 ** 34;
 
-function parseMeta(bytes: Buffer, offset: number): LmdbMeta | undefined {
+/** What the bytes at `offset` of a data file say; undefined when they are no meta page. */
+export function parseMeta(bytes: Buffer, offset: number): LmdbMeta | undefined {
   const isMeta =
     bytes.length === metaBytes &&
     bytes.readUInt16LE(18) === 0x08 &&

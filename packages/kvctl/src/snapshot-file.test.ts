@@ -25,7 +25,7 @@ async function* stream(...blobs: (Buffer | Error)[]): AsyncGenerator<SnapshotRes
   }
 }
 
-describe('a snapshot', () => {
+describe('a snapshot', { timeout: 60_000 }, () => {
   test('that is whole has its name, for its owner only, and nothing else is left', async () => {
     const blobs = [content.subarray(0, 700), content.subarray(700), sha256(content)];
     expect(await saveSnapshot(path, () => stream(...blobs))).toEqual({ version: '3.6.0', sizeBytes: 4 * 512 + 32 });

@@ -22,7 +22,7 @@ function fill(staging: string): void {
   writeFileSync(join(staging, 'zz'), '');
 }
 
-describe('a directory that is built', () => {
+describe('a directory that is built', { timeout: 60_000 }, () => {
   test('beside its place is not there until it is published, and then whole', async () => {
     const built = await beginDirectory(join(root, 'deep', 'm1'), 'data-dir');
     fill(built.staging);

@@ -37,7 +37,7 @@ const rehashed = (bytes: Buffer): Buffer => {
   return Buffer.concat([content, createHash('sha256').update(content).digest()]);
 };
 
-describe('a backup file', () => {
+describe('a backup file', { timeout: 60_000 }, () => {
   test.each([0, 1, 3_000])('of %i rows is read as it was written', async (count) => {
     const rows = await read(await filled(count));
     expect(rows).toHaveLength(count);

@@ -60,7 +60,7 @@ async function restore(bytes: Buffer, more: Partial<RestoreOptions> = {}): Promi
   return { ...restored, disk, store: await backends.open('db') };
 }
 
-describe('a restored directory', () => {
+describe('a restored directory', { timeout: 60_000 }, () => {
   test('has the ids that a first start with these flags would have, and the index and term of the backup', async () => {
     const made = await restore(await backupOf(await oldStore()));
     expect(made).toMatchObject({ clusterId: computeClusterId(ids), memberId: ids[1], index: 3, revision: 7 });

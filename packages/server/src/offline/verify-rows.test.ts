@@ -68,7 +68,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.nat(4) },
 );
 
-describe('rows', () => {
+describe('rows', { timeout: 60_000 }, () => {
   test('of any store that transactions and compactions made are right', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (history) => {

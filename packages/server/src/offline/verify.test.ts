@@ -85,7 +85,7 @@ function verify(disk: MemoryDisk): Promise<VerifyReport> {
 
 const log: LogAt = { mark: 3, last: 9, term: 2 };
 
-describe('the files of a member', () => {
+describe('the files of a member', { timeout: 60_000 }, () => {
   test('that belong together are told, and stay as they are', async () => {
     const disk = await member(log, { db: { index: 5, term: 2 } });
     const before = disk.contents();
