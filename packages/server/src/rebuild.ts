@@ -14,7 +14,7 @@
  * The state must stand at or beyond everything this member knows to be committed. Where its own log goes on behind that state, the
  * entries stay and are applied as after any start; where the log contradicts it, what contradicts was never committed.
  */
-import { type ClusterId, formatId } from '@quorate/base';
+import { type ClusterId, CorruptionError, FatalError, formatId } from '@quorate/base';
 import { ConfState, type SnapshotMetadata } from '@quorate/proto';
 import type { Wal, WalRecovery } from '@quorate/wal';
 import type { MemberConfig } from './config.ts';
@@ -159,6 +159,8 @@ class Search {
       await this.#snapshotter.receive(message, chunks, () => Promise.resolve(true));
       return metadata;
     } catch (error) {
+      // The own disk said no. What is wrong with the other's stream is the other's matter.
+      if (error instanceof FatalError && !(error instanceof CorruptionError)) throw error;
       runtime.logger.warn('could not take the state of a member', {
         from: formatId(info.memberId),
         url,
