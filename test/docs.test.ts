@@ -209,7 +209,14 @@ describe('tables that repeat the code', () => {
 function flagTables(): string {
   type Group = FlagSpec<unknown>['group'];
   // In the order of kvd's help.
-  const rows: Record<Group, string[]> = { Member: [], Clustering: [], Monitoring: [], Logging: [], Tuning: [] };
+  const rows: Record<Group, string[]> = {
+    Member: [],
+    Clustering: [],
+    Security: [],
+    Monitoring: [],
+    Logging: [],
+    Tuning: [],
+  };
   for (const [field, spec] of Object.entries(flagTable) as [string, FlagSpec<unknown>][]) {
     const value = spec.default === '' ? '–' : `\`${spec.default}\``;
     const help = spec.help.replaceAll('<', '&lt;');

@@ -1,3 +1,4 @@
+import { tlsDefaults } from '@quorate/tls';
 import { describe, expect, test } from 'vitest';
 import { type DaemonConfig, daemonConfigOf, logConfigOf } from './config.ts';
 import { type ParsedFlags, parseCommand } from './flags/parse.ts';
@@ -61,6 +62,9 @@ describe('settings', () => {
       ...['--grpc-keepalive-min-time', '22s', '--grpc-keepalive-interval', '23s', '--grpc-keepalive-timeout', '24s'],
       ...['--initial-cluster-state', 'existing', '--wal-segment-bytes', '65537'],
       ...['--snapshot-bytes-per-second', '26', '--auto-compaction-retention', '27m'],
+      ...['--cert-file', 'c', '--key-file', 'k', '--trusted-ca-file', 'ca', '--client-cert-auth', '--auto-tls'],
+      ...['--client-crl-file', 'crl', '--client-cert-allowed-hostname', 'a,b', '--self-signed-cert-validity', '3'],
+      ...['--tls-max-version', 'TLS1.2', '--cipher-suites', 'TLS_RSA_WITH_AES_128_GCM_SHA256'],
       ...['--rpc-transport', 'grpc-js', '--strict-reconfig-check=false', '--max-learners', '25', '--force-new-cluster'],
     );
     expect(member).toMatchObject({
@@ -97,14 +101,56 @@ describe('settings', () => {
       dataDir: '/d',
       walDir: '/w',
       advertisePeerUrls: ['http://p:1'],
-      listenClientUrls: [{ text: 'http://127.0.0.1:1', host: '127.0.0.1', port: 1 }],
-      listenPeerUrls: [{ text: 'http://127.0.0.1:2', host: '127.0.0.1', port: 2 }],
-      listenMetricsUrls: [{ text: 'http://127.0.0.1:3', host: '127.0.0.1', port: 3 }],
+      listenClientUrls: [{ scheme: 'http', text: 'http://127.0.0.1:1', host: '127.0.0.1', port: 1 }],
+      listenPeerUrls: [{ scheme: 'http', text: 'http://127.0.0.1:2', host: '127.0.0.1', port: 2 }],
+      listenMetricsUrls: [{ scheme: 'http', text: 'http://127.0.0.1:3', host: '127.0.0.1', port: 3 }],
       maxConcurrentStreams: 21,
       rpcTransport: 'grpc-js',
       keepalive: { minTimeMs: 22_000, intervalMs: 23_000, timeoutMs: 24_000 },
       hasCallTimes: true,
+      clientTls: {
+        ...tlsDefaults,
+        certFile: 'c',
+        keyFile: 'k',
+        trustedCaFile: 'ca',
+        clientCertAuth: true,
+        crlFile: 'crl',
+        allowedHostnames: ['a', 'b'],
+        minVersion: 'TLSv1.2',
+        maxVersion: 'TLSv1.2',
+        cipherSuites: ['TLS_RSA_WITH_AES_128_GCM_SHA256'],
+        isAuto: false,
+      },
+      selfSignedYears: 3,
     });
+  });
+
+  test('https needs a certificate, given or made', () => {
+    const urls = ['--listen-client-urls=https://127.0.0.1:1', '--advertise-client-urls=https://127.0.0.1:1'];
+    expect(() => config(...urls)).toThrow(
+      'TLS key/cert (--cert-file, --key-file) must be provided for client url https://127.0.0.1:1 with HTTPS scheme',
+    );
+    expect(config(...urls, '--auto-tls').clientTls.isAuto).toBe(true);
+    expect(config(...urls, '--auto-tls', '--cert-file=c', '--key-file=k').clientTls.isAuto).toBe(false);
+    expect(config(...urls, '--cert-file=c', '--key-file=k', '--tls-min-version=TLS1.3').clientTls).toMatchObject({
+      minVersion: 'TLSv1.3',
+      maxVersion: 'TLSv1.3',
+    });
+  });
+
+  test.each([
+    [
+      ['--tls-min-version=TLS1.3', '--tls-max-version=TLS1.2'],
+      'min version (TLS1.3) is greater than max version (TLS1.2)',
+    ],
+    [['--tls-min-version=TLS1.1'], 'unexpected TLS version "TLS1.1" (must be one of: TLS1.2, TLS1.3)'],
+    [['--cipher-suites=TLS_RSA_WITH_RC4_128_SHA'], 'unexpected TLS cipher suite "TLS_RSA_WITH_RC4_128_SHA"'],
+    [
+      ['--tls-min-version=TLS1.3', '--cipher-suites=TLS_RSA_WITH_AES_128_GCM_SHA256'],
+      'cipher suites cannot be configured when only TLS1.3 is enabled',
+    ],
+  ])('%s is refused', (flags, text) => {
+    expect(() => config(...flags)).toThrow(text);
   });
 
   test('a name alone founds a cluster of that name', () => {

@@ -5,6 +5,7 @@
 
 import type { KeepaliveOptions } from '@quorate/rpc';
 import { type AutoCompaction, type MemberConfig, memberDefaults } from '@quorate/server';
+import { type TlsSettings, tlsDefaults } from '@quorate/tls';
 import type { FlagValues, LogLevel } from './flags/flag-table.ts';
 import { FlagValueError, parseDurationMs } from './flags/go-values.ts';
 import type { ParsedFlags } from './flags/parse.ts';
@@ -25,6 +26,14 @@ export interface DaemonConfig {
   readonly keepalive: KeepaliveOptions;
   readonly hasCallTimes: boolean;
   readonly rpcTransport: 'h2' | 'grpc-js';
+  readonly clientTls: EndSettings;
+  readonly selfSignedYears: number;
+}
+
+/** TLS on one kind of port. */
+export interface EndSettings extends TlsSettings {
+  /** Make a certificate when none is given. */
+  readonly isAuto: boolean;
 }
 
 /** How the log looks; needed before the rest can be judged. */
@@ -72,6 +81,8 @@ export function daemonConfigOf({ values, given }: ParsedFlags): DaemonConfig {
     },
     hasCallTimes: values.metrics === 'extensive',
     rpcTransport: values.rpcTransport,
+    clientTls: clientTlsOf(values),
+    selfSignedYears: values.selfSignedCertValidity,
   };
 }
 
@@ -146,10 +157,51 @@ function retentionMs(text: string): number {
   return ms;
 }
 
+/** Both ends' common part, refused as etcd refuses it. */
+function tlsVersionsOf(values: FlagValues): Pick<TlsSettings, 'minVersion' | 'maxVersion' | 'cipherSuites'> {
+  const { tlsMinVersion, tlsMaxVersion, cipherSuites } = values;
+  if (tlsMinVersion === 'TLS1.3' && tlsMaxVersion === 'TLS1.2') {
+    throw new ConfigError(`min version (${tlsMinVersion}) is greater than max version (${tlsMaxVersion})`);
+  }
+  if (tlsMinVersion === 'TLS1.3' && cipherSuites.length > 0) {
+    throw new ConfigError('cipher suites cannot be configured when only TLS1.3 is enabled');
+  }
+  return {
+    minVersion: tlsMinVersion === 'TLS1.3' ? 'TLSv1.3' : 'TLSv1.2',
+    maxVersion: tlsMaxVersion === 'TLS1.2' ? 'TLSv1.2' : 'TLSv1.3',
+    cipherSuites,
+  };
+}
+
+function clientTlsOf(values: FlagValues): EndSettings {
+  const { certFile, keyFile } = values;
+  const isAuto = values.autoTls && certFile === '' && keyFile === '';
+  const secure = [...values.listenClientUrls, ...values.listenMetricsUrls].find((url) => url.scheme === 'https');
+  if (secure !== undefined && !isAuto && certFile === '' && keyFile === '') {
+    throw new ConfigError(
+      `TLS key/cert (--cert-file, --key-file) must be provided for client url ${secure.text} with HTTPS scheme`,
+    );
+  }
+  return {
+    ...tlsDefaults,
+    ...tlsVersionsOf(values),
+    certFile,
+    keyFile,
+    trustedCaFile: values.trustedCaFile,
+    clientCertAuth: values.clientCertAuth,
+    crlFile: values.clientCrlFile,
+    allowedHostnames: values.clientCertAllowedHostname,
+    isAuto,
+  };
+}
+
 function checkUrls(values: FlagValues): void {
   for (const url of [...values.listenPeerUrls, ...values.listenClientUrls, ...values.listenMetricsUrls]) {
     if (!isAddress(url.host)) throw new ConfigError(`expected IP in URL for binding (${url.text})`);
   }
+  const peer = [...values.listenPeerUrls, ...values.initialAdvertisePeerUrls].find((url) => url.scheme === 'https');
+  if (peer !== undefined)
+    throw new ConfigError(`URL scheme https is not supported between members, use http: ${peer.text}`);
   checkAdvertised('initial-advertise-peer-urls', values.initialAdvertisePeerUrls);
   checkAdvertised('advertise-client-urls', values.advertiseClientUrls);
 }

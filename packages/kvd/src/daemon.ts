@@ -43,7 +43,9 @@ import {
   type StartError,
   walDirectory,
 } from '@quorate/server';
+import type { TlsSettings } from '@quorate/tls';
 import type { DaemonConfig } from './config.ts';
+import { endSettings } from './end-settings.ts';
 import type { HostUrl } from './flags/urls.ts';
 import { checkFounding, type ResolveHost } from './founding.ts';
 import { makeRoutes } from './http/routes.ts';
@@ -132,8 +134,9 @@ export class Daemon {
     const { listenClientUrls, listenMetricsUrls } = this.#config;
     const dataDir = await this.#own(this.#config.dataDir);
     const walDir = this.#config.walDir === undefined ? undefined : await this.#own(this.#config.walDir);
-    await this.#bind(listenClientUrls, this.#clientPorts);
-    await this.#bind(listenMetricsUrls, this.#metricsPorts);
+    const tls = endSettings(this.#config, dataDir, { clock: this.#clock, logger: this.#options.logger });
+    await this.#bind(listenClientUrls, this.#clientPorts, tls);
+    await this.#bind(listenMetricsUrls, this.#metricsPorts, tls);
     const peers = this.#peers();
     await peers.listen();
     const runtime = this.#runtime(dataDir, walDir, peers);
@@ -151,9 +154,12 @@ export class Daemon {
     return directory.path;
   }
 
-  async #bind(urls: readonly HostUrl[], ports: Port[]): Promise<void> {
+  async #bind(urls: readonly HostUrl[], ports: Port[], settings: TlsSettings): Promise<void> {
     const { logger } = this.#options;
-    for (const { host, port } of urls) ports.push(await Port.listen({ host, port, clock: this.#clock, logger }));
+    for (const { scheme, host, port } of urls) {
+      const tls = scheme === 'https' ? settings : undefined;
+      ports.push(await Port.listen({ host, port, clock: this.#clock, logger, tls }));
+    }
   }
 
   #peers(): GrpcPeerTransport {
@@ -180,8 +186,9 @@ export class Daemon {
     const rpc = this.#serveRpc(member, maxConcurrentStreams);
     this.#transport = rpc;
     for (const port of this.#clientPorts) port.serve({ rpc, http: routes.client });
-    for (const { text } of listenClientUrls) {
-      logger.info('serving client traffic insecurely; this is strongly discouraged', { address: text });
+    for (const { text, scheme } of listenClientUrls) {
+      const how = scheme === 'https' ? 'securely' : 'insecurely; this is strongly discouraged';
+      logger.info(`serving client traffic ${how}`, { address: text });
     }
     logger.info('ready to serve client requests');
   }

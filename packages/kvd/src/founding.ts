@@ -54,9 +54,9 @@ async function checkAdvertised(
 async function resolveAll(urls: readonly string[], resolve: ResolveHost): Promise<string> {
   const resolved = await Promise.all(
     urls.map(async (text) => {
-      const { host, port } = parseUrl(text);
+      const { scheme, host, port } = parseUrl(text);
       const addresses = await resolve(host).catch(() => [host]);
-      return `http://${[...addresses].sort(compareText)[0] ?? host}:${port}`;
+      return `${scheme}://${[...addresses].sort(compareText)[0] ?? host}:${port}`;
     }),
   );
   return resolved

@@ -1,1 +1,2 @@
-export { environmentName, type FlagSpec, type FlagValues, flagName, flagTable, oldNames } from './flags/flag-table.ts';
+export type { FlagSpec } from './flags/flag-kinds.ts';
+export { environmentName, type FlagValues, flagName, flagTable, oldNames } from './flags/flag-table.ts';

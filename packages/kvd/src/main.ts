@@ -13,6 +13,7 @@ import { FatalError, type Logger, StorageError } from '@quorate/base';
 import { ListenError } from '@quorate/rpc';
 import { armCrashPoints, CrashPointError, die, killSelf } from '@quorate/runtime';
 import { etcdVersion, StartError } from '@quorate/server';
+import { TlsError } from '@quorate/tls';
 import { daemonConfigOf, logConfigOf } from './config.ts';
 import { Daemon, type DaemonOptions } from './daemon.ts';
 import { FlagError, type ParsedFlags, parseCommand } from './flags/parse.ts';
@@ -79,7 +80,7 @@ function makeDaemon(
 function isStartProblem(error: unknown): error is Error {
   if (error instanceof StorageError) return error.subject === 'data-dir';
   if (error instanceof FatalError) return false;
-  const kinds = [ConfigError, CrashPointError, ListenError, StartError];
+  const kinds = [ConfigError, CrashPointError, ListenError, StartError, TlsError];
   return kinds.some((kind) => error instanceof kind);
 }
 

@@ -35,6 +35,7 @@ class LocalCall implements ServerCall {
   readonly metadata: Metadata;
   readonly timeoutMs: number | undefined;
   readonly peer: string = endpoint;
+  readonly commonName: undefined;
   cancelled = false;
   #listeners: (() => void)[] | undefined;
 

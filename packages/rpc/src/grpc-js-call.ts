@@ -96,6 +96,10 @@ export class GrpcJsCall implements ServerCall, Reply<unknown>, ServerStream<unkn
     return this.#inner.getPeer();
   }
 
+  get commonName(): string | undefined {
+    return this.#guard?.commonName;
+  }
+
   onCancel(fn: () => void): void {
     if (this.cancelled) fn();
     else if (this.#cancelListeners === undefined) this.#cancelListeners = [fn];

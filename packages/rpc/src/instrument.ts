@@ -204,6 +204,10 @@ class ObservedStream implements ServerCall, Reply<unknown>, ServerStream<unknown
   get peer(): string {
     return this.#call.peer;
   }
+
+  get commonName(): string | undefined {
+    return this.#call.commonName;
+  }
   get timeoutMs(): number | undefined {
     return this.#call.timeoutMs;
   }

@@ -1,7 +1,7 @@
 /**
  * One TCP port for gRPC and for plain HTTP: whoever connects is told apart by the first bytes. An HTTP/2 connection begins with
  * the fixed preface "PRI * HTTP/2.0", which no HTTP/1.1 request can begin with; the first byte that differs decides. What was
- * read to find out is handed over to the byte.
+ * read to find out is handed over to the byte. With TLS, both sides agree on it in the handshake (ALPN) and nothing is guessed.
  *
  * An http.Server owns the listening socket and serves HTTP/1.1 itself, so that its own time-outs for slow headers hold; this
  * file stands between it and its connections.
@@ -11,6 +11,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Clock, Logger } from '@quorate/base';
 import { Deferred } from '@quorate/base';
+import { TlsAcceptor, type TlsSettings } from '@quorate/tls';
 import type { RpcTransport } from './transport.ts';
 
 const preface = Buffer.from('PRI * HTTP/2.0', 'latin1');
@@ -27,6 +28,8 @@ export interface PortOptions {
   readonly logger: Logger;
   /** A connection that has not shown what it speaks by then is closed; so is one whose HTTP/1.1 headers take longer. */
   readonly firstBytesTimeoutMs?: number;
+  /** Certificates and rules; without them the port is not secure. */
+  readonly tls?: TlsSettings | undefined;
 }
 
 /** Who serves a port. */
@@ -55,9 +58,13 @@ export class Port {
   #waiting: Socket[] = [];
   #services: PortServices | undefined;
   readonly #firstBytesTimeoutMs: number;
+  readonly #tls: TlsAcceptor | undefined;
   readonly #closed = new Deferred<void>();
 
-  /** Opens a port. Connections are accepted from now on, and wait until {@link serve}. Rejects with ListenError. */
+  /**
+   * Opens a port. Connections are accepted from now on, and wait until {@link serve}. Rejects with ListenError, and with TlsError
+   * when the certificates cannot be used.
+   */
   static async listen(options: PortOptions): Promise<Port> {
     const port = new Port(options);
     await port.#listen();
@@ -73,6 +80,16 @@ export class Port {
       requestTimeout: 60_000,
       connectionsCheckingInterval: Math.min(5_000, this.#firstBytesTimeoutMs),
     });
+    this.#tls =
+      options.tls === undefined
+        ? undefined
+        : new TlsAcceptor({
+            settings: options.tls,
+            logger: options.logger,
+            handshakeTimeoutMs: this.#firstBytesTimeoutMs,
+            onSecure: (socket) =>
+              this.#handOver(socket, socket.alpnProtocol === 'h2' ? 'http2' : 'http1', Buffer.alloc(0)),
+          });
     const [serveHttp1] = this.#server.listeners('connection') as ((socket: Socket) => void)[];
     this.#serveHttp1 = (socket) => serveHttp1?.call(this.#server, socket);
     this.#server.removeAllListeners('connection');
@@ -91,7 +108,7 @@ export class Port {
     this.#server.on('request', services.http);
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const socket of waiting) this.#sniff(socket, services);
+    for (const socket of waiting) this.#begin(socket);
   }
 
   /**
@@ -101,6 +118,7 @@ export class Port {
   async close(limitMs: number): Promise<void> {
     this.#server.close();
     for (const socket of [...this.#sniffing, ...this.#waiting]) socket.destroy();
+    this.#tls?.close();
     this.#server.closeIdleConnections();
     const limit = this.#options.clock.after(limitMs, () => this.#server.closeAllConnections());
     await this.#closed.promise;
@@ -128,13 +146,18 @@ export class Port {
     socket.on('error', () => {
       // A reset connection; 'close' follows.
     });
-    if (this.#services !== undefined) this.#sniff(socket, this.#services);
+    if (this.#services !== undefined) this.#begin(socket);
     else if (this.#waiting.length < waitingMax) this.#waiting.push(socket);
     else socket.destroy();
   }
 
-  #sniff(socket: Socket, { rpc }: PortServices): void {
+  #begin(socket: Socket): void {
     if (socket.destroyed) return;
+    if (this.#tls === undefined) this.#sniff(socket);
+    else this.#tls.accept(socket);
+  }
+
+  #sniff(socket: Socket): void {
     this.#sniffing.add(socket);
     let head: Buffer = Buffer.alloc(0);
     const timer = this.#options.clock.after(this.#firstBytesTimeoutMs, () => socket.destroy());
@@ -155,17 +178,21 @@ export class Port {
       if (protocol === undefined) return;
       stop();
       socket.pause();
-      if (protocol === 'http1') this.#handToHttp1(socket, head);
-      else if (rpc !== undefined) rpc.attach(socket, head);
-      else socket.destroy();
+      this.#handOver(socket, protocol, head);
     };
     socket.on('close', stop);
     socket.on('end', onEnd);
     socket.on('data', onData);
   }
 
-  #handToHttp1(socket: Socket, head: Buffer): void {
-    socket.unshift(head);
+  #handOver(socket: Socket, protocol: 'http1' | 'http2', head: Buffer): void {
+    if (protocol === 'http2') {
+      const rpc = this.#services?.rpc;
+      if (rpc === undefined) socket.destroy();
+      else rpc.attach(socket, head);
+      return;
+    }
+    if (head.length > 0) socket.unshift(head);
     this.#serveHttp1(socket);
     socket.resume();
   }

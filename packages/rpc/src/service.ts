@@ -17,6 +17,8 @@ export interface ServerCall {
   readonly metadata: Metadata;
   /** Remote address as `host:port`, for logs. */
   readonly peer: string;
+  /** Common name in the caller's certificate, which was verified; undefined when it had to show none. */
+  readonly commonName: string | undefined;
   /** Milliseconds the caller still waits (from grpc-timeout) at the start of the call; undefined when it set no deadline. */
   readonly timeoutMs: number | undefined;
   /** True once the caller went away or the deadline passed; answers are then dropped. */

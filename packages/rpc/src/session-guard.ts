@@ -9,6 +9,7 @@
  */
 import { constants, type ServerHttp2Session } from 'node:http2';
 import type { Clock, Logger } from '@quorate/base';
+import { commonNameOf } from '@quorate/tls';
 
 /** Pings on a connection without calls must be further apart than this. */
 const idlePingMinTimeMs = 2 * 60 * 60 * 1000;
@@ -27,6 +28,8 @@ export interface SessionGuardOptions {
 export class SessionGuard {
   /** Calls in progress on the connection. */
   activeCalls = 0;
+  /** In the client's verified certificate. */
+  readonly commonName: string | undefined;
   readonly #options: SessionGuardOptions;
   #strikes = 0;
   #lastPingMs = Number.NEGATIVE_INFINITY;
@@ -35,6 +38,7 @@ export class SessionGuard {
 
   constructor(session: ServerHttp2Session, options: SessionGuardOptions) {
     this.#options = options;
+    this.commonName = commonNameOf(session.socket);
     const handshake = options.clock.after(options.handshakeTimeoutMs, () => {
       options.logger.warn('http2 handshake timed out', { peer: peerOf(session) });
       session.destroy();

@@ -4,11 +4,13 @@
  * environment variable is in capitals behind `KVD_` (`KVD_DATA_DIR`).
  */
 import { type FeatureGates, parseFeatureGates } from './feature-gates.ts';
-import { FlagValueError, parseBool, parseDurationMs, parseInt64, parseUint } from './go-values.ts';
-import { type HostUrl, parseUrls } from './urls.ts';
+import { bool, choice, duration, type FlagSpec, text, uint, urls } from './flag-kinds.ts';
+import { FlagValueError, parseInt64, parseUint } from './go-values.ts';
+import { type SecurityFlagValues, securityFlags } from './security-flags.ts';
+import type { HostUrl } from './urls.ts';
 
 /** All flags with their values; times in milliseconds. */
-export interface FlagValues {
+export interface FlagValues extends SecurityFlagValues {
   readonly name: string;
   readonly dataDir: string;
   readonly walDir: string;
@@ -65,19 +67,6 @@ export interface FlagValues {
 /** From the most to the least that is written. */
 export const logLevels = ['debug', 'info', 'warn', 'error', 'panic', 'fatal'] as const;
 export type LogLevel = (typeof logLevels)[number];
-
-export interface FlagSpec<T> {
-  readonly group: 'Member' | 'Clustering' | 'Monitoring' | 'Logging' | 'Tuning';
-  /** A sentence or two. */
-  readonly help: string;
-  /** As it would be written on the command line. */
-  readonly default: string;
-  readonly parse: (text: string) => T;
-  /** May stand alone, meaning true. */
-  readonly isBoolean?: boolean;
-  /** A config file may give a number of nanoseconds. */
-  readonly isDuration?: boolean;
-}
 
 export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValues[Name]> } = {
   name: text('Member', 'default', 'Human-readable name for this member.'),
@@ -161,6 +150,7 @@ export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValu
       "rebuilds it, 'yes' rebuilds whatever is there.",
   ),
   preVote: bool('Clustering', true, 'Whether to ask before an election, so that a returning member disturbs nobody.'),
+  ...securityFlags,
   rpcTransport: choice(
     'Tuning',
     ['h2', 'grpc-js'],
@@ -256,42 +246,6 @@ export function flagName(field: string): string {
 /** `KVD_DATA_DIR` of `data-dir`. */
 export function environmentName(flag: string): string {
   return `KVD_${flag.toUpperCase().replaceAll('-', '_')}`;
-}
-
-type Group = FlagSpec<unknown>['group'];
-
-function text(group: Group, value: string, help: string): FlagSpec<string> {
-  return { group, help, default: value, parse: (given) => given };
-}
-
-function uint(group: Group, value: number, help: string): FlagSpec<number> {
-  return { group, help, default: String(value), parse: (given) => parseUint(given) };
-}
-
-function bool(group: Group, value: boolean, help: string): FlagSpec<boolean> {
-  return { group, help, default: String(value), parse: parseBool, isBoolean: true };
-}
-
-function duration(group: Group, value: string, help: string): FlagSpec<number> {
-  return { group, help, default: value, parse: parseDurationMs, isDuration: true };
-}
-
-function urls(group: Group, value: string, help: string): FlagSpec<readonly HostUrl[]> {
-  return { group, help, default: value, parse: parseUrls };
-}
-
-/** The first choice is the default unless another is named. */
-function choice<const T extends string>(group: Group, choices: readonly T[], help: string, value?: T): FlagSpec<T> {
-  return {
-    group,
-    help,
-    default: value ?? choices[0] ?? '',
-    parse: (given) => {
-      const chosen = choices.find((one) => one === given);
-      if (chosen === undefined) throw new FlagValueError('invalid value');
-      return chosen;
-    },
-  };
 }
 
 function parseOutputs(given: string): readonly string[] {

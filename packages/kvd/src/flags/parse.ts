@@ -6,7 +6,8 @@
  *   - a config file replaces flags and environment altogether.
  */
 import { readFileSync } from 'node:fs';
-import { environmentName, type FlagSpec, type FlagValues, flagName, flagTable, oldNames } from './flag-table.ts';
+import type { FlagSpec } from './flag-kinds.ts';
+import { environmentName, type FlagValues, flagName, flagTable, oldNames } from './flag-table.ts';
 import { FlagValueError } from './go-values.ts';
 
 /** The command line was wrong. */

@@ -9,7 +9,7 @@ describe('a URL', () => {
     ['http://:2379', '', 2379],
     ['http://host.example:80', 'host.example', 80],
   ])('%s has a host and a port', (text, host, port) => {
-    expect(parseUrl(text)).toEqual({ text, host, port });
+    expect(parseUrl(text)).toEqual({ text, scheme: text.slice(0, text.indexOf(':')), host, port });
   });
 
   // The words of etcd 3.5.30, seen on its command line.
@@ -28,8 +28,8 @@ describe('a URL', () => {
   });
 
   test('schemes that etcd serves and this does not are refused with a word about it', () => {
-    expect(() => parseUrl('https://127.0.0.1:2379')).toThrow('https is not supported yet');
-    expect(() => parseUrl('unix://a:1')).toThrow('unix is not supported yet');
+    expect(() => parseUrl('unixs://a:1')).toThrow('unixs is not supported');
+    expect(() => parseUrl('unix://a:1')).toThrow('unix is not supported');
   });
 
   test('a port beyond 65535 is refused', () => {

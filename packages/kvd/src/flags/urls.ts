@@ -1,10 +1,11 @@
 /** Lists of URLs to listen on and to advertise, checked as etcd checks them (client/pkg/types). */
 import { FlagValueError } from './go-values.ts';
 
-/** A URL of the form `http://host:port`. */
+/** A URL of the form `http://host:port` or `https://host:port`. */
 export interface HostUrl {
   /** As given. */
   readonly text: string;
+  readonly scheme: 'http' | 'https';
   /** Without the brackets of an IPv6 address; may be empty. */
   readonly host: string;
   readonly port: number;
@@ -23,18 +24,20 @@ export function parseUrl(text: string): HostUrl {
   if (scheme === undefined && /^[^/]*:/.test(text)) {
     throw new FlagValueError(`parse "${text}": first path segment in URL cannot contain colon`);
   }
-  if (scheme === 'https' || scheme === 'unix' || scheme === 'unixs') {
-    throw new FlagValueError(`URL scheme ${scheme} is not supported yet, use http: ${text}`);
+  if (scheme === 'unix' || scheme === 'unixs') {
+    throw new FlagValueError(`URL scheme ${scheme} is not supported, use http or https: ${text}`);
   }
-  if (scheme !== 'http') throw new FlagValueError(`URL scheme must be http, https, unix, or unixs: ${text}`);
-  const [, authority = '', path = ''] = /^http:(?:\/\/)?([^/?#]*)(.*)$/.exec(text) ?? [];
+  if (scheme !== 'http' && scheme !== 'https') {
+    throw new FlagValueError(`URL scheme must be http, https, unix, or unixs: ${text}`);
+  }
+  const [, authority = '', path = ''] = /^https?:(?:\/\/)?([^/?#]*)(.*)$/.exec(text) ?? [];
   const [, bracketed, plain, portText] = /^(?:\[([^\]]*)\]|([^:]*))(?::(.*))?$/.exec(authority) ?? [];
   if (portText === undefined) throw new FlagValueError(`URL address does not have the form "host:port": ${text}`);
   if (!/^\d*$/.test(portText) || Number(portText) > 65_535) {
     throw new FlagValueError(`parse "${text}": invalid port ":${portText}" after host`);
   }
   if (path !== '') throw new FlagValueError(`URL must not contain a path: ${text}`);
-  return { text, host: bracketed ?? plain ?? '', port: Number(portText) };
+  return { text, scheme, host: bracketed ?? plain ?? '', port: Number(portText) };
 }
 
 /** The order of Go's sort.Strings. */

@@ -11,7 +11,7 @@ test('the help names every flag once, with its default', () => {
 
 test('the help keeps to the groups of etcd', () => {
   const titles = [...helpText().matchAll(/^(\w+):$/gm)].map((match) => match[1]);
-  expect(titles).toEqual(['Usage', 'Member', 'Clustering', 'Monitoring', 'Logging', 'Tuning']);
+  expect(titles).toEqual(['Usage', 'Member', 'Clustering', 'Security', 'Monitoring', 'Logging', 'Tuning']);
 });
 
 test('the version tells kvd, etcd, Node.js and the platform', () => {

@@ -1,7 +1,15 @@
 /** What `kvd --help` and `kvd --version` print. */
-import { type FlagSpec, type FlagValues, flagName, flagTable } from './flag-table.ts';
+import type { FlagSpec } from './flag-kinds.ts';
+import { type FlagValues, flagName, flagTable } from './flag-table.ts';
 
-const groups: readonly FlagSpec<unknown>['group'][] = ['Member', 'Clustering', 'Monitoring', 'Logging', 'Tuning'];
+const groups: readonly FlagSpec<unknown>['group'][] = [
+  'Member',
+  'Clustering',
+  'Security',
+  'Monitoring',
+  'Logging',
+  'Tuning',
+];
 
 /** Shown after a mistake on the command line. */
 export const usageLine: string = `Usage:

@@ -37,6 +37,7 @@ export const streamQueueBytesMax: number = 256 * 1024;
 /** What a call needs of its connection. */
 export interface CallHost extends ReceivingHost {
   readonly peer: string;
+  readonly commonName: string | undefined;
   readonly sender: Sender;
   readonly wheel: DeadlineWheel;
   /** Something was given to the sender. */
@@ -111,6 +112,10 @@ export class Call
 
   get peer(): string {
     return this.host.peer;
+  }
+
+  get commonName(): string | undefined {
+    return this.host.commonName;
   }
 
   onCancel(fn: () => void): void {

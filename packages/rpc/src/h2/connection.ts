@@ -9,6 +9,7 @@
  */
 import type { Socket } from 'node:net';
 import type { Timer } from '@quorate/base';
+import { commonNameOf } from '@quorate/tls';
 import type { ServeOptions } from '../transport.ts';
 import type { Call } from './call.ts';
 import type { FrameHost } from './connection-frames.ts';
@@ -54,6 +55,7 @@ export class Connection implements FrameHost {
   readonly wheel: DeadlineWheel;
   readonly decompressor: Decompressor;
   readonly peer: string;
+  readonly commonName: string | undefined;
   readonly streams: StreamTable<Call> = new StreamTable<Call>();
   readonly sender: Sender;
   readonly control: ControlFrames;
@@ -82,6 +84,7 @@ export class Connection implements FrameHost {
     this.context = context;
     this.socket = socket;
     this.peer = peerOf(socket);
+    this.commonName = commonNameOf(socket);
     this.options = options;
     this.limits = limits;
     this.routes = context.routes;
