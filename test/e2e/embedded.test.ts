@@ -1,4 +1,4 @@
-/** A process that embeds a member is killed in the middle of writes, again and again: what it was told is written is there. */
+/** Processes that embed a member: killed in the middle of writes again and again, and with a disk that refuses to take more. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -6,15 +6,16 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
+import { runBytes } from '../support/byte-command.ts';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const directory = mkdtempSync(join(tmpdir(), 'quorate-embedded-kill-'));
+const directory = mkdtempSync(join(tmpdir(), 'quorate-embedded-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 /** Writes with 16 callers and says what was acknowledged: key and revision. */
 const writing = (life: number) => `
   import { open } from 'quorate';
-  const db = await open({ dataDir: ${JSON.stringify(directory)} });
+  const db = await open({ dataDir: ${JSON.stringify(join(directory, 'killed'))} });
   const write = async (caller) => {
     for (let i = 0; ; i++) {
       const key = '${life}/' + caller + '/' + i;
@@ -27,7 +28,7 @@ const writing = (life: number) => `
 
 const reading = `
   import { open } from 'quorate';
-  const db = await open({ dataDir: ${JSON.stringify(directory)} });
+  const db = await open({ dataDir: ${JSON.stringify(join(directory, 'killed'))} });
   const { kvs } = await db.kv.get('', { fromKey: true });
   for (const { key, modRevision } of kvs) console.log(key + ' ' + modRevision);
   await db.close();
@@ -57,3 +58,45 @@ test('an embedded member that is killed under load has every acknowledged write,
   expect(acked.filter((line) => !there.has(line))).toEqual([]);
   expect(new Set([...there].map((line) => line.split(' ')[1])).size).toBe(there.size);
 });
+
+/** Fills its store until a file may not grow any more, and tells what became of its calls. */
+const filling = (onFatal: string) => `
+  import { open } from 'quorate';
+  const dataDir = ${JSON.stringify(join(directory, 'full'))} + process.pid;
+  const db = await open({ dataDir, tuning: { walSegmentBytes: 1024 * 1024 }, ${onFatal} });
+  const failed = (call) => call.then(() => 'done', (error) => error.name);
+  for (let i = 0; ; i++) {
+    const outcomes = await Promise.all([failed(db.kv.put('k' + i, Buffer.alloc(20_000))), failed(db.kv.put('l' + i, 'x'))]);
+    if (outcomes.includes('done')) continue;
+    console.log('calls', ...outcomes);
+    break;
+  }
+  console.log('later', await failed(db.kv.get('k0')));
+  await db.close();
+  console.log('again', await failed(open({ dataDir })));
+  process.exit(0);
+`;
+
+test('a disk that fails ends the member: all calls are rejected, and its directory stays locked for the process', async () => {
+  const program = filling("onFatal: (error) => console.log('fatal', error.name)");
+  const { stdout } = await limited(program);
+  const lines = stdout.trim().split('\n');
+  expect(lines.sort()).toEqual([
+    'again StorageError',
+    'calls StorageError StorageError',
+    'fatal StorageError',
+    'later StorageError',
+  ]);
+});
+
+test('without onFatal a disk that fails ends the process', async () => {
+  const { code, stderr } = await limited(filling(''));
+  expect(code).not.toBe(0);
+  expect(stderr).toMatch(/StorageError/);
+});
+
+/** No file may grow beyond 6 MB. */
+function limited(program: string): ReturnType<typeof runBytes> {
+  const line = 'ulimit -f 6000; exec "$0" --input-type=module -e "$1"';
+  return runBytes(['bash', '--norc', '-c', line, process.execPath, program]);
+}
