@@ -20,6 +20,8 @@ export default defineConfig({
         test: {
           name: 'unit',
           sequence: { groupOrder: 0 },
+          // Properties that take a second here take ten where everybody builds.
+          testTimeout: 60_000,
           include: ['packages/*/src/**/*.test.ts', 'test/*.test.ts', 'test/wire/**/*.test.ts'],
         },
       },

@@ -133,7 +133,7 @@ describe('names', () => {
   test('flags exist', () => {
     const ofKvd = [...Object.keys(flagTable).map(flagName), ...Object.keys(oldNames)];
     const ofOthers = [...flagsOf('packages/kvctl/src'), ...optionsOf('bench/src/main.ts')];
-    const ofTools = ['help', 'version', 'config-file', 'ignore-scripts'];
+    const ofTools = ['help', 'version', 'config-file', 'ignore-scripts', 'max-semi-space-size'];
     const known = new Set([...ofKvd, ...ofOthers, ...ofTools]);
     const isFine = (found: string): boolean => known.has(found);
     expect(problems(/(?<![\w-])--([a-z][a-z0-9-]*)/g, isFine)).toEqual([]);

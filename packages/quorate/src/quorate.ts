@@ -155,6 +155,8 @@ export class Quorate implements Space {
     this.#failed = true;
     this.#caller.end(error);
     this.#parts.stopMonitor();
+    // The others are to elect another leader, not to wait for this one.
+    void this.#parts.world.runtime.peers.stop();
     void this.#parts.listener.close();
   }
 

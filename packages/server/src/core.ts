@@ -493,6 +493,7 @@ export class MemberCore {
   fatal(error: unknown): void {
     if (this.#stopping) return;
     this.#stopping = true;
+    this.#node.halt();
     this.runtime.onFatal(error);
   }
 }

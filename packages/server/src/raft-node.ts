@@ -112,6 +112,11 @@ export class RaftNode {
     if (this.#saving) await new Promise<void>((resolve) => (this.#idle = resolve));
   }
 
+  /** Takes no turn any more: nothing is written, sent or applied from now on. */
+  halt(): void {
+    this.#stopped = true;
+  }
+
   /** Messages from other members. */
   receive(messages: readonly Message[]): void {
     for (const message of messages) this.#inbox.push(message);
