@@ -1,7 +1,12 @@
 /** Backups taken under load and made into new clusters: nothing is lost, nothing is added, and nothing damaged is taken. */
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Server, ServerCredentials, type ServerWritableStream } from '@grpc/grpc-js';
+import { maintenanceService, SnapshotResponse, StatusResponse } from '@quorate/proto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   expectState,
@@ -14,7 +19,7 @@ import {
 } from '../support/backup-story.ts';
 import { installedEtcds } from '../support/etcd-process.ts';
 import { runCommand, runKvctl, runKvctlHere } from '../support/kvctl.ts';
-import { KvdCluster, waitFor } from '../support/kvd-process.ts';
+import { KvdCluster, kvctlProgram, waitFor } from '../support/kvd-process.ts';
 import { RawClient } from '../support/raw-client.ts';
 
 const writers = 4;
@@ -231,4 +236,48 @@ describe('a save', () => {
     expect(await runKvctl(['snapshot', 'status', second])).toMatchObject({ code: 0, stderr: '' });
     expect(readdirSync(directory).filter((name) => name.endsWith('.part'))).toEqual([]);
   });
+
+  test('that is interrupted leaves nothing behind', async () => {
+    const endpoint = await stallingMember();
+    const path = join(directory, 'stalled.db');
+    const child = spawn(process.execPath, [kvctlProgram, '--endpoints', endpoint, 'snapshot', 'save', path]);
+    const exited = once(child, 'exit');
+    const begun = async (): Promise<true | undefined> => (existsSync(`${path}.part`) ? true : undefined);
+    await waitFor('a file that is being written', 60_000, begun);
+    child.kill('SIGINT');
+    expect(await exited).toEqual([1, null]);
+    expect(readdirSync(directory).filter((name) => name.startsWith('stalled'))).toEqual([]);
+  });
 });
+
+/** Answers Status, and begins a snapshot that never ends. */
+async function stallingMember(): Promise<string> {
+  const asIs = (bytes: Buffer): Buffer => bytes;
+  const methodOf = ({ path }: { path: string }, responseStream: boolean) => ({
+    path,
+    requestStream: false,
+    responseStream,
+    requestSerialize: asIs,
+    requestDeserialize: asIs,
+    responseSerialize: asIs,
+    responseDeserialize: asIs,
+  });
+  const { status, snapshot } = maintenanceService.methods;
+  const server = new Server();
+  server.addService(
+    { status: methodOf(status, false), snapshot: methodOf(snapshot, true) },
+    {
+      status: (_call: unknown, answer: (error: null, bytes: Buffer) => void) =>
+        answer(null, StatusResponse.encode(StatusResponse.create())),
+      snapshot: (call: ServerWritableStream<Buffer, Buffer>) =>
+        call.write(SnapshotResponse.encode(SnapshotResponse.create({ blob: Buffer.alloc(1_024), remainingBytes: 9 }))),
+    },
+  );
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    );
+  });
+  open.push(() => server.forceShutdown());
+  return `127.0.0.1:${port}`;
+}
