@@ -24,6 +24,7 @@ import type {
   ServiceMethod,
   UnaryHandler,
 } from '../service.ts';
+import type { ServeOptions } from '../transport.ts';
 import type { Deadline, DeadlineWheel, Expiring } from './deadline-wheel.ts';
 import { type FieldText, withField } from './hpack-encoder.ts';
 import type { RequestHead } from './request-head.ts';
@@ -36,6 +37,7 @@ export const streamQueueBytesMax: number = 256 * 1024;
 
 /** What a call needs of its connection. */
 export interface CallHost extends ReceivingHost {
+  readonly options: ServeOptions;
   readonly peer: string;
   readonly commonName: string | undefined;
   readonly sender: Sender;

@@ -1,35 +1,41 @@
-/** The frames of a client that are about the connection and not about a stream: SETTINGS, PING, GOAWAY. */
+/** The frames that are about the connection and not about a stream: SETTINGS, PING, GOAWAY. Servers and clients share them. */
+import type { Clock } from '@quorate/base';
 import type { ControlFrames } from './control.ts';
 import { ErrorCode, Flag } from './frames.ts';
 import { ConnectionError, protocolError } from './h2-errors.ts';
-import type { Keepalive } from './keepalive.ts';
 import { FloodGuard, settingsFlood } from './limits.ts';
 import { PeerSettings, settingBytes } from './peer-settings.ts';
-import type { OpenerHost } from './request-opener.ts';
+import type { Sender } from './sender.ts';
+import type { Stream } from './stream.ts';
+import type { StreamTable } from './stream-table.ts';
 
 /** The connection, as frames see it. */
-export interface FrameHost extends OpenerHost {
-  readonly closed: boolean;
+export interface ConnectionHost {
+  readonly options: { readonly clock: Clock };
+  readonly sender: Sender;
+  readonly streams: StreamTable<Stream>;
   readonly control: ControlFrames;
-  readonly keepalive: Keepalive;
-  /** The client's first SETTINGS are in force. */
+  /** Judges the pings of the other side; may throw ConnectionError. */
+  readonly keepalive: { onPing(calls: number, callFramesSent: number): void };
+  /** The other side's first SETTINGS are in force. */
   handshakeDone(): void;
   /** `payload`: the eight bytes of a ping of ours that came back, from `start` on. */
   pingAnswered(payload: Buffer, start: number): void;
 }
 
 export class ConnectionFrames {
-  /** The client's first SETTINGS came; they must come before everything else. */
+  /** The other side's first SETTINGS came; they must come before everything else. */
   hasSettings = false;
-  private readonly host: FrameHost;
-  private readonly settings: PeerSettings;
+  /** What the other side set. */
+  readonly settings: PeerSettings;
+  private readonly host: ConnectionHost;
   private readonly settingsFrames: FloodGuard;
   private readonly idleFrames: FloodGuard;
 
-  constructor(host: FrameHost, idleFrames: FloodGuard) {
+  constructor(host: ConnectionHost, idleFrames: FloodGuard, other: 'client' | 'server' = 'client') {
     this.host = host;
     this.idleFrames = idleFrames;
-    this.settings = new PeerSettings(host.sender, () => host.streams.all());
+    this.settings = new PeerSettings(host.sender, () => host.streams.all(), other);
     this.settingsFrames = new FloodGuard('settings', settingsFlood, host.options.clock);
   }
 
@@ -65,10 +71,10 @@ export class ConnectionFrames {
     keepalive.onPing(streams.count, sender.callFramesSent);
   }
 
+  /** Checks it; what it means is for a client to say: to a server it speaks of streams that the server opened, and there are none. */
   onGoAway(streamId: number, length: number): void {
     if (streamId !== 0) throw protocolError('GOAWAY on a stream');
     if (length < 8) throw new ConnectionError(ErrorCode.frameSizeError, 'GOAWAY too short');
-    // It speaks of streams the server opened, of which there are none. The client closes the connection when it is done.
     this.idleFrames.count();
   }
 }

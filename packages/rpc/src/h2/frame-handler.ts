@@ -5,13 +5,20 @@
  */
 import type { Call } from './call.ts';
 import { ClosedStreams } from './closed-streams.ts';
-import { ConnectionFrames, type FrameHost } from './connection-frames.ts';
+import { ConnectionFrames, type ConnectionHost } from './connection-frames.ts';
 import type { FrameSink } from './frame-reader.ts';
 import { ErrorCode, Flag, FrameType, readUint31, windowLimit } from './frames.ts';
 import { ConnectionError, protocolError, StreamError } from './h2-errors.ts';
 import { HeaderBlock } from './header-block.ts';
 import { FloodGuard, idleFlood, resetFlood } from './limits.ts';
-import { RequestOpener } from './request-opener.ts';
+import { paddingOf } from './padding.ts';
+import { type OpenerHost, RequestOpener } from './request-opener.ts';
+
+/** The connection, as the frames of a client see it. */
+export interface FrameHost extends OpenerHost, Omit<ConnectionHost, 'options' | 'streams'> {
+  readonly closed: boolean;
+  readonly sender: OpenerHost['sender'];
+}
 
 /** A stream dependency and a weight, both without a meaning since RFC 9113. */
 const priorityBytes = 5;
@@ -254,12 +261,4 @@ export class FrameHandler implements FrameSink {
   private usefulFrames(): number {
     return this.opener.count + this.host.sender.usefulFramesSent;
   }
-}
-
-/** Length of the padding, which the first byte tells, and which must fit into the frame. */
-function paddingOf(bytes: Buffer, start: number, end: number): number {
-  if (start === end) throw new ConnectionError(ErrorCode.frameSizeError, 'no room for the padding length');
-  const paddingBytes = bytes[start]!;
-  if (paddingBytes >= end - start) throw protocolError('padding exceeds the frame');
-  return paddingBytes;
 }

@@ -1,7 +1,7 @@
 /**
  * Whether the other side is there, and whether it asks that too often of us.
  *
- * The server pings a connection on which nothing was read for the interval, and closes it when nothing is read within the
+ * Each side pings a connection on which nothing was read for the interval, and closes it when nothing is read within the
  * time-out after that. Pings of the client are judged as etcd's Go server does: one that comes less than `minTimeMs` after the
  * one before is a strike, on a connection without calls less than two hours; frames sent for calls in between forgive all
  * strikes, since clients ping to measure the bandwidth of answers. The third strike ends the connection with "too_many_pings",
@@ -17,6 +17,9 @@ const idlePingMinTimeMs = 2 * 60 * 60 * 1000;
 /** Strikes that are borne. */
 const strikesMax = 2;
 
+/** The clock, and how silent and impatient others are treated. */
+export type KeepaliveSettings = Pick<ServeOptions, 'clock' | 'keepalive'>;
+
 export interface KeepaliveHost {
   sendPing(): void;
   /** The client does not answer. */
@@ -24,7 +27,7 @@ export interface KeepaliveHost {
 }
 
 export class Keepalive {
-  private readonly options: ServeOptions;
+  private readonly options: KeepaliveSettings;
   private readonly host: KeepaliveHost;
   private timer: Timer | undefined = undefined;
   private lastReadMs: number;
@@ -32,7 +35,7 @@ export class Keepalive {
   private lastPingMs = Number.NEGATIVE_INFINITY;
   private sentAtPing = 0;
 
-  constructor(options: ServeOptions, host: KeepaliveHost) {
+  constructor(options: KeepaliveSettings, host: KeepaliveHost) {
     this.options = options;
     this.host = host;
     this.lastReadMs = options.clock.nowMs();

@@ -1,4 +1,4 @@
-/** SETTINGS of a client: checks them and puts them in force (RFC 9113, 6.5). */
+/** SETTINGS of the other side: checks them and puts them in force (RFC 9113, 6.5). */
 import {
   ErrorCode,
   frameBytesDefault,
@@ -17,13 +17,18 @@ import type { Stream } from './stream.ts';
 export const settingBytes = 6;
 
 export class PeerSettings {
+  /** Streams the other side lets us open. */
+  concurrentStreamsMax: number = Number.POSITIVE_INFINITY;
   private readonly sender: Sender;
+  private readonly other: 'client' | 'server';
   private readonly openStreams: () => Stream[];
   private headerTableBytes = 4_096;
   private windowsGrew = false;
 
-  constructor(sender: Sender, openStreams: () => Stream[]) {
+  /** `other`: whose settings these are. */
+  constructor(sender: Sender, openStreams: () => Stream[], other: 'client' | 'server') {
     this.sender = sender;
+    this.other = other;
     this.openStreams = openStreams;
   }
 
@@ -53,6 +58,12 @@ export class PeerSettings {
         break;
       case Setting.enablePush:
         if (value > 1) throw new ConnectionError(ErrorCode.protocolError, 'ENABLE_PUSH is neither 0 nor 1');
+        if (value === 1 && this.other === 'server') {
+          throw new ConnectionError(ErrorCode.protocolError, 'a server cannot enable push');
+        }
+        break;
+      case Setting.maxConcurrentStreams:
+        this.concurrentStreamsMax = value;
         break;
       case Setting.initialWindowSize:
         if (value > windowLimit) throw new ConnectionError(ErrorCode.flowControlError, 'initial window too large');
@@ -65,7 +76,7 @@ export class PeerSettings {
         this.sender.frameBytesMax = Math.min(value, frameBytesSentMax);
         break;
       default:
-        // Limits on pushed streams, hints and the unknown do not concern a server like this.
+        // Hints and the unknown.
         break;
     }
   }

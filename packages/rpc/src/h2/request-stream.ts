@@ -16,7 +16,7 @@ import { Stream } from './stream.ts';
 
 /** What the receiving half needs of its connection. */
 export interface ReceivingHost {
-  readonly options: ServeOptions;
+  readonly options: Pick<ServeOptions, 'receiveBytesMax'>;
   readonly limits: H2Limits;
   readonly decompressor: Decompressor;
   /** Bytes held for all streams of the connection. */

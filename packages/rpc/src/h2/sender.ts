@@ -125,13 +125,13 @@ export class Sender {
     if (!stream.inLine) this.sendQueued(stream);
   }
 
-  /** Ends the stream with `block` after everything it still has to send. */
+  /** Ends the stream with `block` after everything it still has to send; an empty block means without trailers. */
   end(stream: Stream, block: Buffer): void {
     if (stream.queuedBytes > 0) {
       stream.lastBlock = block;
       return;
     }
-    this.headers(stream.id, block, true);
+    this.lastFrame(stream.id, block);
     stream.sendingEnded();
   }
 
@@ -181,12 +181,17 @@ export class Sender {
       quantum -= size;
     }
     if (stream.queuedBytes === 0 && stream.lastBlock !== undefined) {
-      this.headers(stream.id, stream.lastBlock, true);
+      this.lastFrame(stream.id, stream.lastBlock);
       stream.lastBlock = undefined;
       stream.sendingEnded();
       return;
     }
     stream.sendingProgressed();
+  }
+
+  private lastFrame(streamId: number, block: Buffer): void {
+    if (block.length > 0) this.headers(streamId, block, true);
+    else this.frameHeader(0, FrameType.data, Flag.endStream, streamId);
   }
 
   private dataFrame(stream: Stream, size: number): void {

@@ -1,6 +1,6 @@
 /**
- * The production peer transport, on grpc-js: a server for the streams of others (peer-server.ts) and one link per peer
- * (peer-link.ts). One message carries all that left in a turn, so the cost per call of grpc-js does not matter here.
+ * The production peer transport, gRPC on the wire: a server for the streams of others (peer-server.ts) and one link per peer
+ * (peer-link.ts). One message carries all that left in a turn, and leaves before the turn goes on to its disk.
  *
  * Whom it is connected to follows the list of members. A member that speaks to us and is not on our list, because we have not
  * applied yet that it was added, is answered all the same, at the address that its hello names: a new member has no list at all,
@@ -57,7 +57,7 @@ export class GrpcPeerTransport implements PeerTransport {
 
   constructor(options: GrpcPeerTransportOptions) {
     this.#options = options;
-    this.#server = new PeerServer(options.logger);
+    this.#server = new PeerServer(options);
     this.#roundTrips = new RoundTrips(options.clock, () => this.#links.values());
   }
 
@@ -80,13 +80,14 @@ export class GrpcPeerTransport implements PeerTransport {
   }
 
   fetchInfo(url: string, timeoutMs: number): Promise<RemoteInfo> {
-    return fetchInfo(url, { clock: this.#options.clock, timeoutMs });
+    const { clock, logger } = this.#options;
+    return fetchInfo(url, { clock, logger, timeoutMs });
   }
 
   fetchState(url: string, { own, peer }: { own: PeerIdentity; peer: MemberId }): Promise<StateStream> {
     const { clusterId, memberId, incarnation } = own;
     const { version } = this.#options;
-    return fetchState(url, Hello.create({ clusterId, from: memberId, to: peer, incarnation, version }));
+    return fetchState(url, Hello.create({ clusterId, from: memberId, to: peer, incarnation, version }), this.#options);
   }
 
   setPeers(peers: readonly PeerAddress[]): void {
@@ -144,7 +145,7 @@ export class GrpcPeerTransport implements PeerTransport {
     this.#roundTrips.stop();
     for (const link of this.#links.values()) link.stop();
     this.#links.clear();
-    this.#server.stop();
+    await this.#server.stop();
   }
 
   #linkTo(id: MemberId): PeerLink {
@@ -156,7 +157,10 @@ export class GrpcPeerTransport implements PeerTransport {
   #sendTo(to: MemberId, batch: Message[]): void {
     const link = this.#links.get(to);
     if (link === undefined) this.#options.logger.debug('dropped messages to an unknown member', { to: formatId(to) });
-    else link.send(batch);
+    else {
+      link.send(batch);
+      link.flush();
+    }
   }
 
   /** A member opened its stream to us, and we may not know yet where it is. */

@@ -1,19 +1,10 @@
 /**
- * The sending side towards one peer: a gRPC channel, one long stream of raft batches, and a stream of its own per snapshot. A
+ * The sending side towards one peer: a connection with one long stream of raft batches, and another one per snapshot. A
  * broken stream is opened again after a pause, at the peer's next URL if it has several; what was on it is lost, which raft
  * expects. Nothing of raft's goes out before the peer answered with its own hello: another data directory under the peer's id
  * must not be told what the former one was to be told.
  */
 
-import {
-  Client,
-  type ClientDuplexStream,
-  type ClientWritableStream,
-  credentials,
-  Metadata,
-  type ServiceError,
-  status,
-} from '@grpc/grpc-js';
 import type { Clock, Histogram, Logger, MemberId, Timer } from '@quorate/base';
 import { formatId } from '@quorate/base';
 import {
@@ -22,19 +13,21 @@ import {
   HashAsk,
   type Hello,
   InfoRequest,
-  InfoResponse,
   LeaseAnswer,
   LeaseAsk,
   type Message,
   PromoteAnswer,
   PromoteAsk,
   SnapshotChunk,
-  SnapshotReceipt,
+  Status,
+  services,
 } from '@quorate/proto';
+import type { RpcCall, RpcConnection, RpcStatus } from '@quorate/rpc';
 import type { HashQuestion, LeaseQuestion, SnapshotChunks } from '../peer-transport.ts';
 import type { Refusal, Speaker } from '../standing.ts';
-import { peerChannelOptions, peerPaths, refusalIn } from './peer-methods.ts';
+import { OutgoingSnapshot } from './outgoing-snapshot.ts';
 import type { PeerHandles } from './peer-metrics.ts';
+import { connectPeer, refusalIn } from './peer-wire.ts';
 
 export interface PeerLinkOptions {
   readonly peer: MemberId;
@@ -62,7 +55,7 @@ const reconnectMs = { first: 50, max: 1_000 };
 
 type OpenStream = {
   readonly at: 'open';
-  readonly call: ClientDuplexStream<Buffer, Batch>;
+  readonly call: RpcCall;
   /** Since when the peer has accepted us. */
   sinceMs: number | undefined;
   /** What waits for that. */
@@ -72,7 +65,9 @@ type Stream = { readonly at: 'closed' } | { readonly at: 'waiting'; readonly tim
 
 export class PeerLink {
   readonly #options: PeerLinkOptions;
-  #client: Client;
+  /** Made when it is needed, and again once it is broken. */
+  #connection: RpcConnection | undefined;
+  #snapshot: OutgoingSnapshot | undefined;
   #urlAt = 0;
   #stream: Stream = { at: 'closed' };
   #pauseMs = reconnectMs.first;
@@ -84,7 +79,6 @@ export class PeerLink {
 
   constructor(options: PeerLinkOptions) {
     this.#options = options;
-    this.#client = this.#newClient();
   }
 
   get urls(): readonly string[] {
@@ -121,117 +115,77 @@ export class PeerLink {
       stream.held.push(...messages);
       return;
     }
-    if (stream.at !== 'open' || stream.sinceMs === undefined || stream.call.writableLength > queuedBytesMax) {
+    if (stream.at !== 'open' || stream.sinceMs === undefined || stream.call.queuedBytes > queuedBytesMax) {
       this.#drop(messages.length);
       return;
     }
     this.#write(stream, messages);
   }
 
-  askLease(ask: LeaseQuestion, timeoutMs: number): Promise<LeaseAnswer> {
+  /** Writes what was sent; without it that happens at the end of the turn. */
+  flush(): void {
+    this.#connection?.flush();
+  }
+
+  async askLease(ask: LeaseQuestion, timeoutMs: number): Promise<LeaseAnswer> {
     const request = LeaseAsk.encode(LeaseAsk.create({ ...ask, hello: this.#options.hello() }));
-    return this.#ask({ path: peerPaths.lease, request, decode: LeaseAnswer.decode, timeoutMs });
+    return LeaseAnswer.decode(await this.#connect().unary(methods.lease.path, request, timeoutMs));
   }
 
-  askPromote(id: MemberId, timeoutMs: number): Promise<PromoteAnswer> {
+  async askPromote(id: MemberId, timeoutMs: number): Promise<PromoteAnswer> {
     const request = PromoteAsk.encode(PromoteAsk.create({ id, hello: this.#options.hello() }));
-    return this.#ask({ path: peerPaths.promote, request, decode: PromoteAnswer.decode, timeoutMs });
+    return PromoteAnswer.decode(await this.#connect().unary(methods.promote.path, request, timeoutMs));
   }
 
-  askHash(ask: HashQuestion, timeoutMs: number): Promise<HashAnswer> {
+  async askHash(ask: HashQuestion, timeoutMs: number): Promise<HashAnswer> {
     const request = HashAsk.encode(HashAsk.create({ ...ask, hello: this.#options.hello() }));
-    return this.#ask({ path: peerPaths.hash, request, decode: HashAnswer.decode, timeoutMs });
+    return HashAnswer.decode(await this.#connect().unary(methods.hash.path, request, timeoutMs));
   }
 
   /** Asks for what the peer says at once; rejects when there is no answer within `timeoutMs`. */
   async ping(timeoutMs: number): Promise<void> {
     const request = InfoRequest.encode({ hello: this.#options.hello() });
-    await this.#ask({ path: peerPaths.info, request, decode: InfoResponse.decode, timeoutMs });
+    await this.#connect().unary(methods.info.path, request, timeoutMs);
   }
 
   /** Only to a peer that is who we think it is; rejects otherwise, and when the receiver does not take it. */
   async sendSnapshot(message: Message, chunks: SnapshotChunks): Promise<void> {
     if (this.connectedSinceMs === undefined) throw new Error(`not connected to ${formatId(this.#options.peer)}`);
-    let fail!: (error: unknown) => void;
-    const receipt = new Promise<SnapshotReceipt>((resolve, reject) => {
-      fail = reject;
-      this.#snapshotCall = this.#client.makeClientStreamRequest(
-        peerPaths.snapshot,
-        (bytes: Buffer) => bytes,
-        (bytes: Buffer) => SnapshotReceipt.decode(bytes),
-        new Metadata(),
-        (error: ServiceError | null, value?: SnapshotReceipt) => (error === null ? resolve(value!) : reject(error)),
-      );
-    });
-    receipt.catch(() => {});
-    const call = this.#snapshotCall!;
-    try {
-      call.write(SnapshotChunk.encode(SnapshotChunk.create({ hello: this.#options.hello(), message })));
-      for await (const data of chunks) {
-        const bytes = SnapshotChunk.encode(SnapshotChunk.create({ data }));
-        this.#options.metrics.sentBytes.add(bytes.length);
-        if (!call.write(bytes)) await Promise.race([drained(call), receipt]);
-      }
-      call.end();
-    } catch (error) {
-      call.cancel();
-      fail(error);
-    }
-    await receipt;
+    const snapshot = new OutgoingSnapshot(this.#newConnection(), this.#options.clock);
+    this.#snapshot = snapshot;
+    const first = SnapshotChunk.create({ hello: this.#options.hello(), message });
+    await snapshot.send(first, chunks, (bytes) => this.#options.metrics.sentBytes.add(bytes));
   }
-
-  #snapshotCall: ClientWritableStream<Buffer> | undefined;
 
   stop(): void {
     this.#stopped = true;
     if (this.#stream.at === 'waiting') this.#stream.timer.cancel();
-    if (this.#stream.at === 'open') this.#stream.call.cancel();
     if (this.connectedSinceMs !== undefined) this.#options.metrics.disconnected();
-    this.#snapshotCall?.cancel();
     this.#stream = { at: 'closed' };
-    this.#client.close();
+    this.#snapshot?.cancel();
+    this.#connection?.close();
   }
 
-  #newClient(): Client {
-    const { urls } = this.#options;
-    return new Client(targetOf(urls[this.#urlAt % urls.length]!), credentials.createInsecure(), peerChannelOptions);
+  #connect(): RpcConnection {
+    if (this.#connection === undefined || this.#connection.isClosed) this.#connection = this.#newConnection();
+    return this.#connection;
   }
 
-  #ask<T>(question: {
-    readonly path: string;
-    readonly request: Buffer;
-    readonly decode: (bytes: Buffer) => T;
-    readonly timeoutMs: number;
-  }): Promise<T> {
-    const deadline = new Date(this.#options.clock.wallMs() + question.timeoutMs);
-    return new Promise((resolve, reject) => {
-      this.#client.makeUnaryRequest(
-        question.path,
-        (bytes: Buffer) => bytes,
-        (bytes: Buffer) => question.decode(bytes),
-        question.request,
-        new Metadata(),
-        { deadline },
-        (error: ServiceError | null, answer?: T) => (error === null ? resolve(answer!) : reject(error)),
-      );
-    });
+  #newConnection(): RpcConnection {
+    const { urls, clock, logger } = this.#options;
+    return connectPeer(urls[this.#urlAt % urls.length]!, { clock, logger });
   }
 
   #open(): void {
     if (this.#stopped) return;
-    const call = this.#client.makeBidiStreamRequest(
-      peerPaths.raft,
-      (bytes: Buffer) => bytes,
-      (bytes: Buffer) => Batch.decode(bytes),
-      new Metadata(),
-    );
+    const call = this.#connect().open(methods.raft.path, {
+      // The peer's only message on this stream is its hello: it accepted us.
+      onMessage: (bytes) => this.#accepted(stream, Batch.decode(bytes).hello),
+      onEnd: (status) => this.#broken(stream, status),
+    });
     const stream: OpenStream = { at: 'open', call, sinceMs: undefined, held: [] };
     this.#stream = stream;
-    // The peer's only message on this stream is its hello: it accepted us.
-    call.on('data', (batch: Batch) => this.#accepted(stream, batch.hello));
-    call.on('error', (error: ServiceError) => this.#broken(stream, error));
-    call.on('end', () => this.#broken(stream, undefined));
-    call.write(Batch.encode({ hello: this.#options.hello(), messages: [] }));
+    call.send(Batch.encode({ hello: this.#options.hello(), messages: [] }));
   }
 
   #accepted(stream: OpenStream, hello: Hello | undefined): void {
@@ -257,7 +211,7 @@ export class PeerLink {
   #write(stream: OpenStream, messages: Message[]): void {
     const bytes = Batch.encode({ hello: undefined, messages });
     this.#options.metrics.sentBytes.add(bytes.length);
-    stream.call.write(bytes);
+    stream.call.send(bytes);
   }
 
   #drop(count: number): void {
@@ -265,12 +219,12 @@ export class PeerLink {
     this.#options.unreachable();
   }
 
-  #broken(stream: OpenStream, error: ServiceError | undefined): void {
+  #broken(stream: OpenStream, status: RpcStatus): void {
     if (this.#stream !== stream || this.#stopped) return;
     const { peer, urls, logger, clock, unreachable, gone, refused, metrics } = this.#options;
     const wasConnected = stream.sinceMs !== undefined;
     if (wasConnected) metrics.disconnected();
-    const facts = { peer: formatId(peer), reason: error?.details ?? 'closed by peer' };
+    const facts = { peer: formatId(peer), reason: status.message === '' ? 'closed by peer' : status.message };
     if (wasConnected) logger.warn('lost the stream to a peer', facts);
     else logger.debug('cannot reach a peer', facts);
     const timer = clock.after(this.#pauseMs, () => this.#open());
@@ -279,10 +233,10 @@ export class PeerLink {
     if (!wasConnected && urls.length > 1) this.#tryNextUrl();
     if (stream.held.length > 0) metrics.sendFailures.add(stream.held.length);
     unreachable();
-    const refusal = refusalIn(error);
+    const refusal = refusalIn(status);
     if (refusal !== undefined) refused(refusal);
     if (wasConnected) this.#wasConnected = true;
-    if (!this.#wasConnected || !isRefused(error)) return;
+    if (!this.#wasConnected || !isRefused(status)) return;
     this.#wasConnected = false;
     gone();
   }
@@ -290,21 +244,14 @@ export class PeerLink {
   /** The peer was not reached here: its other URLs may lead through another network. */
   #tryNextUrl(): void {
     this.#urlAt++;
-    this.#client.close();
-    this.#client = this.#newClient();
+    this.#connection?.close();
+    this.#connection = undefined;
   }
 }
 
+const { methods } = services.peer;
+
 /** A refused connection is the word of the peer's machine that the port is closed; silence would only mean a broken network. */
-function isRefused(error: ServiceError | undefined): boolean {
-  return error?.code === status.UNAVAILABLE && error.details.includes('ECONNREFUSED');
-}
-
-function drained(call: ClientWritableStream<Buffer>): Promise<void> {
-  return new Promise((resolve) => call.once('drain', resolve));
-}
-
-/** `host:port` of a peer URL. */
-export function targetOf(url: string): string {
-  return new URL(url).host;
+function isRefused({ code, message }: RpcStatus): boolean {
+  return code === Status.UNAVAILABLE && message.includes('ECONNREFUSED');
 }

@@ -2,40 +2,39 @@
  * The receiving side of the production transport: takes in the streams of other members, after their hello said that they are of
  * this cluster, mean this member, and are not refused by it.
  */
-import {
-  Server,
-  ServerCredentials,
-  type ServerDuplexStream,
-  type ServerReadableStream,
-  type ServerUnaryCall,
-  type ServerWritableStream,
-  type ServiceError,
-  type sendUnaryData,
-  status,
-} from '@grpc/grpc-js';
-import { formatId, type Logger, type MemberId } from '@quorate/base';
+import { type Clock, formatId, type Logger, type MemberId } from '@quorate/base';
+import type { SnapshotChunk } from '@quorate/proto';
 import {
   Batch,
   DecodeError,
-  type HashAnswer,
-  type HashAsk,
   type Hello,
-  type InfoRequest,
   InfoResponse,
-  type LeaseAnswer,
-  type LeaseAsk,
   type Message,
   PeerMember,
-  type PromoteAnswer,
-  type PromoteAsk,
-  type SnapshotChunk,
   SnapshotReceipt,
+  Status,
+  services,
 } from '@quorate/proto';
+import {
+  type BidiHandler,
+  type ClientStreamHandler,
+  ListenError,
+  Port,
+  type Reply,
+  type RpcTransport,
+  type ServerCall,
+  type ServerStream,
+  type ServiceMethod,
+  StatusError,
+  serveDefaults,
+  serveH2,
+  serviceHandlers,
+} from '@quorate/rpc';
 import type { PeerHandler, PeerIdentity } from '../peer-transport.ts';
 import { StartError } from '../start-error.ts';
-import { targetOf } from './peer-link.ts';
-import { failure, peerMethods, refusalError } from './peer-methods.ts';
+import { IncomingChunks } from './incoming-chunks.ts';
 import type { PeerHandles, PeerMetrics } from './peer-metrics.ts';
+import { addressOf, peerKeepalive, peerMessageBytesMax, refusalError } from './peer-wire.ts';
 import { sendState } from './state-stream.ts';
 
 /** Who listens, once the member knows who it is. */
@@ -49,64 +48,45 @@ export interface PeerServerParty {
   readonly heardFrom: (hello: Hello) => void;
 }
 
-/** The sender of a stream, once its hello was accepted; 0n before and after. */
-interface Received {
-  from: MemberId;
-  metrics: PeerHandles | undefined;
-}
-
-type RaftCall = ServerDuplexStream<Buffer, Batch>;
-
 export class PeerServer {
+  readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #server: Server;
-  readonly #streams = new Map<RaftCall, Hello>();
+  readonly #transport: RpcTransport;
+  readonly #ports: Port[] = [];
+  readonly #streams = new Map<ServerStream<Batch>, Hello>();
   #party: PeerServerParty | undefined;
 
-  constructor(logger: Logger) {
+  constructor({ clock, logger }: { readonly clock: Clock; readonly logger: Logger }) {
+    this.#clock = clock;
     this.#logger = logger;
-    this.#server = new Server({
-      'grpc.max_receive_message_length': -1,
-      'grpc.max_send_message_length': -1,
-      'grpc.keepalive_time_ms': 5_000,
-      'grpc.keepalive_timeout_ms': 5_000,
+    const methods = serviceHandlers(services.peer, {
+      snapshot: this.#acceptSnapshot,
+      lease: (request, _call, reply) => this.#ask(request, reply, ({ handler }) => handler.lease(request)),
+      promote: (request, _call, reply) => this.#ask(request, reply, ({ handler }) => handler.promote(request.id)),
+      hash: (request, _call, reply) => this.#ask(request, reply, ({ handler }) => handler.hash(request)),
+      state: (request, call, stream) => this.#sendState(request.hello, call, stream),
+      info: ({ hello }, _call, reply) => this.#info(hello, reply),
     });
-    this.#server.addService(peerMethods, {
-      raft: (call: RaftCall) => this.#acceptRaft(call),
-      snapshot: (call: ServerReadableStream<SnapshotChunk, SnapshotReceipt>, reply: sendUnaryData<SnapshotReceipt>) =>
-        answer(reply, this.#receiveSnapshot(call)),
-      lease: (call: ServerUnaryCall<LeaseAsk, LeaseAnswer>, reply: sendUnaryData<LeaseAnswer>) =>
-        answer(
-          reply,
-          this.#ask(call.request, ({ handler }) => handler.lease(call.request)),
-        ),
-      promote: (call: ServerUnaryCall<PromoteAsk, PromoteAnswer>, reply: sendUnaryData<PromoteAnswer>) =>
-        answer(
-          reply,
-          this.#ask(call.request, ({ handler }) => handler.promote(call.request.id)),
-        ),
-      state: (call: ServerWritableStream<InfoRequest, SnapshotChunk>) => {
-        const state = this.#ask(call.request, ({ handler }) => handler.state());
-        void sendState(call, state, asServiceError);
-      },
-      hash: (call: ServerUnaryCall<HashAsk, HashAnswer>, reply: sendUnaryData<HashAnswer>) =>
-        answer(
-          reply,
-          this.#ask(call.request, ({ handler }) => handler.hash(call.request)),
-        ),
-      info: (call: ServerUnaryCall<InfoRequest, InfoResponse>, reply: sendUnaryData<InfoResponse>) =>
-        answer(reply, this.#info(call.request)),
+    this.#transport = serveH2([raftMethod(this.#acceptRaft), ...methods], {
+      ...serveDefaults,
+      clock,
+      logger,
+      receiveBytesMax: peerMessageBytesMax,
+      // Members may ask as often as they like whether we are there.
+      keepalive: { minTimeMs: 0, ...peerKeepalive },
     });
   }
 
   /** Binds a peer URL; calls are answered UNAVAILABLE until {@link serve}. Rejects with StartError. */
-  listen(url: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#server.bindAsync(targetOf(url), ServerCredentials.createInsecure(), (error) => {
-        if (error === null) resolve();
-        else reject(new StartError(`cannot listen on peer URL ${url}: ${error.message}`));
-      });
-    });
+  async listen(url: string): Promise<void> {
+    try {
+      const port = await Port.listen({ ...addressOf(url), clock: this.#clock, logger: this.#logger });
+      this.#ports.push(port);
+      port.serve({ rpc: this.#transport, http: (_request, response) => void response.writeHead(404).end() });
+    } catch (error) {
+      if (!(error instanceof ListenError)) throw error;
+      throw new StartError(`cannot listen on peer URL ${url}: ${error.message}`);
+    }
   }
 
   /** From now on streams are taken in. */
@@ -116,111 +96,131 @@ export class PeerServer {
 
   /** Ends the streams of members that are refused by now, and tells them why. */
   endRefused(): void {
-    for (const [call, hello] of this.#streams) {
+    for (const [stream, hello] of [...this.#streams]) {
       const refusal = this.#refusal(hello);
-      if (refusal !== undefined) call.emit('error', refusal);
+      if (refusal === undefined) continue;
+      this.#streams.delete(stream);
+      stream.fail(refusal);
     }
   }
 
-  stop(): void {
-    this.#server.forceShutdown();
+  async stop(): Promise<void> {
+    this.#transport.close();
+    await Promise.all(this.#ports.map((port) => port.close(0)));
   }
 
-  #acceptRaft(call: RaftCall): void {
-    const received: Received = { from: 0n, metrics: undefined };
-    call.on('data', (bytes: Buffer) => {
-      const batch = decodeBatch(bytes);
-      if (batch === undefined) {
-        received.metrics?.receiveFailures.add();
-        call.emit('error', failure(status.INTERNAL, 'not a batch'));
-        return;
-      }
-      if (batch.hello !== undefined && !this.#greet(call, batch.hello, received)) return;
-      received.metrics?.receivedBytes.add(bytes.length);
-      if (received.from !== 0n && batch.messages.length > 0) this.#takeIn(batch.messages, received);
+  readonly #acceptRaft: BidiHandler<Buffer, Batch> = (requests, call, stream) => {
+    let metrics: PeerHandles | undefined;
+    requests.onMessage((bytes) => {
+      const batch = decodeBatch(bytes, metrics);
+      if (batch.hello !== undefined && !this.#greet(batch.hello, stream)) return;
+      const from = this.#streams.get(stream)?.from;
+      if (from === undefined) return;
+      metrics ??= this.#party!.metrics.of(from);
+      metrics.receivedBytes.add(bytes.length);
+      if (batch.messages.length > 0) this.#takeIn(batch.messages, from, metrics);
     });
-    const forget = (): void => {
-      this.#streams.delete(call);
-      received.from = 0n;
-    };
-    call.on('end', () => {
-      forget();
-      call.end();
+    requests.onEnd(() => {
+      this.#streams.delete(stream);
+      stream.end();
     });
-    call.on('cancelled', forget);
-    call.on('error', forget);
-  }
+    call.onCancel(() => this.#streams.delete(stream));
+  };
 
   /** Whether the member that says this hello is listened to; it is told why not. */
-  #greet(call: RaftCall, hello: Hello, received: Received): boolean {
+  #greet(hello: Hello, stream: ServerStream<Batch>): boolean {
     const party = this.#party;
     const refusal = this.#refusal(hello);
     if (refusal !== undefined || party === undefined) {
-      call.emit('error', refusal ?? notReady());
+      this.#streams.delete(stream);
+      stream.fail(refusal ?? notReady());
       return false;
     }
-    received.from = hello.from;
-    received.metrics = party.metrics.of(hello.from);
-    this.#streams.set(call, hello);
-    call.write(Batch.create({ hello: party.hello(received.from) }));
+    this.#streams.set(stream, hello);
+    stream.send(Batch.create({ hello: party.hello(hello.from) }));
     party.heardFrom(hello);
     return true;
   }
 
-  #takeIn(messages: readonly Message[], { from, metrics }: Received): void {
+  #takeIn(messages: readonly Message[], from: MemberId, metrics: PeerHandles): void {
     const { handler, identity } = this.#party!;
     const ours = messages.filter((m) => m.to === identity.memberId && m.from === from);
-    if (ours.length < messages.length) metrics?.receiveFailures.add(messages.length - ours.length);
+    if (ours.length < messages.length) metrics.receiveFailures.add(messages.length - ours.length);
     handler.receive(ours);
   }
 
-  async #receiveSnapshot(call: AsyncIterable<SnapshotChunk>): Promise<SnapshotReceipt> {
-    const chunks = call[Symbol.asyncIterator]();
+  readonly #acceptSnapshot: ClientStreamHandler<SnapshotChunk, SnapshotReceipt> = (requests, call, reply) => {
+    const chunks = new IncomingChunks(() => requests);
+    requests.onMessage((chunk) => chunks.take(chunk));
+    requests.onEnd(() => chunks.end());
+    call.onCancel(() => chunks.fail(new StatusError(Status.CANCELLED, 'the snapshot stream broke')));
+    this.#receiveSnapshot(chunks).then(
+      (receipt) => reply.ok(receipt),
+      (error: unknown) => reply.fail(asStatusError(error)),
+    );
+  };
+
+  async #receiveSnapshot(chunks: IncomingChunks): Promise<SnapshotReceipt> {
     const first = await chunks.next();
-    if (first.done === true || first.value.message === undefined) {
-      throw failure(status.INVALID_ARGUMENT, 'snapshot stream without a message');
+    if (first?.message === undefined) {
+      throw new StatusError(Status.INVALID_ARGUMENT, 'snapshot stream without a message');
     }
-    const { hello, message } = first.value;
-    const counted = { bytes: 0 };
-    await this.#ask({ hello }, async ({ handler, metrics }) => {
-      const { receivedBytes, receiveFailures } = metrics.of(hello!.from);
-      try {
-        await handler.receiveSnapshot(message, dataOf(chunks, counted));
-      } catch (error) {
-        receiveFailures.add();
-        throw error;
-      } finally {
-        receivedBytes.add(counted.bytes);
-      }
-    });
-    return SnapshotReceipt.create(counted);
+    const { handler, metrics } = this.#partyFor(first.hello);
+    const { receivedBytes, receiveFailures } = metrics.of(first.hello!.from);
+    try {
+      await handler.receiveSnapshot(first.message, chunks.data());
+    } catch (error) {
+      receiveFailures.add();
+      throw error;
+    } finally {
+      receivedBytes.add(chunks.bytes);
+    }
+    return SnapshotReceipt.create({ bytes: chunks.bytes });
   }
 
-  async #ask<T>(
-    request: { readonly hello: Hello | undefined },
+  #sendState(hello: Hello | undefined, call: ServerCall, stream: ServerStream<SnapshotChunk>): void {
+    const { handler } = this.#partyFor(hello);
+    void sendState(call, stream, handler.state(), asStatusError);
+  }
+
+  #ask<T>(
+    { hello }: { readonly hello: Hello | undefined },
+    reply: Reply<T>,
     run: (party: PeerServerParty) => Promise<T>,
-  ): Promise<T> {
-    const { hello } = request;
-    if (hello === undefined) throw failure(status.INVALID_ARGUMENT, 'question without a hello');
+  ): void {
+    run(this.#partyFor(hello)).then(
+      (answer) => reply.ok(answer),
+      (error: unknown) => reply.fail(asStatusError(error)),
+    );
+  }
+
+  /** Throws StatusError when a question with this hello is not for us. */
+  #partyFor(hello: Hello | undefined): PeerServerParty {
+    if (hello === undefined) throw new StatusError(Status.INVALID_ARGUMENT, 'question without a hello');
     const refusal = this.#refusal(hello);
     if (refusal !== undefined) throw refusal;
-    return run(this.#party!);
+    return this.#party!;
   }
 
-  async #info({ hello }: InfoRequest): Promise<InfoResponse> {
+  #info(hello: Hello | undefined, reply: Reply<InfoResponse>): void {
     const party = this.#party;
-    if (party === undefined) throw notReady();
+    if (party === undefined) {
+      reply.fail(notReady());
+      return;
+    }
     const { members, leader, appliedIndex } = party.handler.info();
-    return InfoResponse.create({
-      hello: party.hello(hello?.from ?? 0n),
-      members: members.map((member) => PeerMember.create(member)),
-      leader,
-      appliedIndex,
-    });
+    reply.ok(
+      InfoResponse.create({
+        hello: party.hello(hello?.from ?? 0n),
+        members: members.map((member) => PeerMember.create(member)),
+        leader,
+        appliedIndex,
+      }),
+    );
   }
 
   /** Why a stream with this hello is not for us. */
-  #refusal(hello: Hello): ServiceError | undefined {
+  #refusal(hello: Hello): StatusError | undefined {
     if (this.#party === undefined) return notReady();
     const { identity, handler } = this.#party;
     if (hello.clusterId !== identity.clusterId) {
@@ -229,9 +229,11 @@ export class PeerServer {
         theirs: formatId(hello.clusterId),
         ours: formatId(identity.clusterId),
       });
-      return failure(status.FAILED_PRECONDITION, 'cluster ID mismatch');
+      return new StatusError(Status.FAILED_PRECONDITION, 'cluster ID mismatch');
     }
-    if (hello.to !== identity.memberId) return failure(status.FAILED_PRECONDITION, 'not the member this stream is for');
+    if (hello.to !== identity.memberId) {
+      return new StatusError(Status.FAILED_PRECONDITION, 'not the member this stream is for');
+    }
     const refusal = handler.refusalOf(hello);
     if (refusal === undefined) return undefined;
     this.#logger.warn('rejected stream of a member', { from: formatId(hello.from), reason: refusal });
@@ -239,34 +241,30 @@ export class PeerServer {
   }
 }
 
-function decodeBatch(bytes: Buffer): Batch | undefined {
+/** Raft's batches arrive undecoded: their bytes are counted per peer. */
+const undecoded = { ...Batch, encode: (bytes: Buffer): Buffer => bytes, decode: (bytes: Buffer): Buffer => bytes };
+
+function raftMethod(handler: BidiHandler<Buffer, Batch>): ServiceMethod {
+  const { path } = services.peer.methods.raft;
+  return { kind: 'bidi', path, request: undecoded, response: Batch, handler } as ServiceMethod;
+}
+
+function decodeBatch(bytes: Buffer, metrics: PeerHandles | undefined): Batch {
   try {
     return Batch.decode(bytes);
   } catch (error) {
-    if (error instanceof DecodeError) return undefined;
+    if (error instanceof DecodeError) metrics?.receiveFailures.add();
     throw error;
   }
 }
 
-function notReady(): ServiceError {
-  return failure(status.UNAVAILABLE, 'the member is starting');
+function notReady(): StatusError {
+  return new StatusError(Status.UNAVAILABLE, 'the member is starting');
 }
 
-function answer<T>(reply: sendUnaryData<T>, made: Promise<T>): void {
-  made.then(
-    (response) => reply(null, response),
-    (error: unknown) => reply(asServiceError(error)),
-  );
-}
-
-function asServiceError(error: unknown): Partial<ServiceError> {
-  if (error instanceof Error && 'code' in error && typeof error.code === 'number') return error as ServiceError;
-  return { code: status.UNAVAILABLE, details: error instanceof Error ? error.message : String(error) };
-}
-
-async function* dataOf(chunks: AsyncIterator<SnapshotChunk>, counted: { bytes: number }): AsyncGenerator<Buffer> {
-  for (let next = await chunks.next(); next.done !== true; next = await chunks.next()) {
-    counted.bytes += next.value.data.length;
-    yield next.value.data;
-  }
+/** What goes wrong in answering a member may go right when it asks again. */
+function asStatusError(error: unknown): StatusError {
+  if (error instanceof StatusError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new StatusError(Status.UNAVAILABLE, message, { cause: error });
 }

@@ -1,73 +1,68 @@
 /** A whole state on its way to a member whose own is damaged: asked for on a connection of its own, before that member runs. */
-import {
-  Client,
-  type ClientReadableStream,
-  credentials,
-  Metadata,
-  type ServerWritableStream,
-  type ServiceError,
-} from '@grpc/grpc-js';
-import { type Hello, InfoRequest, SnapshotChunk } from '@quorate/proto';
+import type { Clock, Logger } from '@quorate/base';
+import { type Hello, InfoRequest, SnapshotChunk, Status, services } from '@quorate/proto';
+import { type ServerCall, type ServerStream, StatusError } from '@quorate/rpc';
 import type { StateStream } from '../peer-transport.ts';
-import { targetOf } from './peer-link.ts';
-import { peerChannelOptions, peerPaths } from './peer-methods.ts';
+import { IncomingChunks } from './incoming-chunks.ts';
+import { connectPeer } from './peer-wire.ts';
 
 /** Rejects when the member refuses or goes away before the state begins; the chunks throw when it does later. */
-export async function fetchState(url: string, hello: Hello): Promise<StateStream> {
-  const client = new Client(targetOf(url), credentials.createInsecure(), peerChannelOptions);
-  const call = client.makeServerStreamRequest(
-    peerPaths.state,
-    (bytes: Buffer) => bytes,
-    (bytes: Buffer) => SnapshotChunk.decode(bytes),
-    InfoRequest.encode(InfoRequest.create({ hello })),
-    new Metadata(),
-  );
-  const received = (call as ClientReadableStream<SnapshotChunk>)[Symbol.asyncIterator]();
-  const end = (): void => {
-    call.cancel();
-    client.close();
-  };
+export async function fetchState(
+  url: string,
+  hello: Hello,
+  parts: { readonly clock: Clock; readonly logger: Logger },
+): Promise<StateStream> {
+  const connection = connectPeer(url, parts);
+  const received: IncomingChunks = new IncomingChunks(() => call);
+  const call = connection.open(services.peer.methods.state.path, {
+    onMessage: (bytes) => received.take(SnapshotChunk.decode(bytes)),
+    onEnd: ({ code, message }) => {
+      if (code === Status.OK) received.end();
+      else received.fail(new StatusError(code, message));
+    },
+  });
+  call.send(InfoRequest.encode(InfoRequest.create({ hello })));
+  call.end();
   try {
     const first = await received.next();
-    if (first.done === true || first.value.message === undefined) throw new Error('a state without a message');
-    return { message: first.value.message, chunks: dataOf(received, end) };
+    if (first?.message === undefined) throw new Error('a state without a message');
+    return { message: first.message, chunks: dataOf(received, () => connection.close()) };
   } catch (error) {
-    end();
+    connection.close();
     throw error;
   }
 }
 
-/** Sends what `state` resolves with, at the reader's pace. Never rejects: what fails ends the stream with an error. */
+/** Sends what `state` resolves with, at the reader's pace. Never rejects: what fails ends the stream with what `asError` makes of it. */
 export async function sendState(
-  call: ServerWritableStream<InfoRequest, SnapshotChunk>,
+  call: ServerCall,
+  stream: ServerStream<SnapshotChunk>,
   state: Promise<StateStream>,
-  asError: (error: unknown) => Partial<ServiceError>,
+  asError: (error: unknown) => StatusError,
 ): Promise<void> {
+  let writable: (() => void) | undefined;
+  const wake = (): void => writable?.();
+  stream.onDrain(wake);
+  call.onCancel(wake);
   try {
     const { message, chunks } = await state;
-    call.write(SnapshotChunk.create({ message }));
+    stream.send(SnapshotChunk.create({ message }));
     for await (const data of chunks) {
       if (call.cancelled) return;
-      if (!call.write(SnapshotChunk.create({ data }))) await writable(call);
+      if (stream.send(SnapshotChunk.create({ data })) || call.cancelled) continue;
+      await new Promise<void>((resolve) => {
+        writable = resolve;
+      });
     }
-    call.end();
+    stream.end();
   } catch (error) {
-    call.emit('error', asError(error));
+    stream.fail(asError(error));
   }
 }
 
-/** Resolves when more can be written, and when nobody reads any more. */
-function writable(call: ServerWritableStream<InfoRequest, SnapshotChunk>): Promise<void> {
-  return new Promise((resolve) => {
-    call.once('drain', resolve);
-    call.once('cancelled', resolve);
-    if (call.cancelled) resolve();
-  });
-}
-
-async function* dataOf(received: AsyncIterator<SnapshotChunk>, end: () => void): AsyncGenerator<Buffer> {
+async function* dataOf(received: IncomingChunks, end: () => void): AsyncGenerator<Buffer> {
   try {
-    for (let next = await received.next(); next.done !== true; next = await received.next()) yield next.value.data;
+    yield* received.data();
   } finally {
     end();
   }
