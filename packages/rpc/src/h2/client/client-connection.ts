@@ -93,7 +93,7 @@ class ClientConnection implements RpcConnection, ClientFrameHost {
   // ---- what the owner does
 
   get isClosed(): boolean {
-    return this.closed || this.lastServed !== streamIdLimit || this.lastStreamId >= streamIdLimit - 1;
+    return this.isBroken || this.lastServed !== streamIdLimit || this.lastStreamId >= streamIdLimit - 1;
   }
 
   open(path: string, listener: CallListener, timeoutMs?: number): RpcCall {
@@ -211,8 +211,12 @@ class ClientConnection implements RpcConnection, ClientFrameHost {
     this.flushLater();
   }
 
+  private get isBroken(): boolean {
+    return this.closed || this.socket.destroyed;
+  }
+
   private refusal(): RpcStatus | undefined {
-    if (this.closed) return unavailable(this.failure ?? 'the connection is closed');
+    if (this.isBroken) return unavailable(this.failure ?? 'the connection is closed');
     if (this.isClosed) return unavailable('the server is going away');
     const { concurrentStreamsMax } = this.frames.connectionFrames.settings;
     return this.streams.count >= concurrentStreamsMax ? unavailable('too many calls on one connection') : undefined;
