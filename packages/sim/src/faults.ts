@@ -24,6 +24,7 @@ export type Fault =
   | { readonly kind: 'cut'; readonly links: readonly (readonly [number, number])[]; readonly forMs: number }
   | { readonly kind: 'noise'; readonly faults: NetworkFaults; readonly forMs: number }
   | { readonly kind: 'compact'; readonly member: number; readonly behind: number }
+  | { readonly kind: 'defragment'; readonly member: number }
   | { readonly kind: 'moveLeader'; readonly to: number };
 
 /** A fault and when it strikes, in milliseconds from the start of the disturbed phase. */
@@ -59,7 +60,8 @@ function drawFault(random: Random, size: number): Fault {
   if (dice < 69) return { kind: 'slowDisk', member, delayMs: 10 + random.below(2_000), forMs };
   if (dice < 84) return { kind: 'cut', links: drawCut(random, size), forMs };
   if (dice < 92) return { kind: 'noise', faults: drawNoise(random), forMs };
-  if (dice < 97) return { kind: 'compact', member, behind: random.below(50) };
+  if (dice < 95) return { kind: 'compact', member, behind: random.below(50) };
+  if (dice < 98) return { kind: 'defragment', member };
   return { kind: 'moveLeader', to: random.below(size) };
 }
 
@@ -135,6 +137,10 @@ export function strike(cluster: SimCluster, fault: Fault): void {
       return;
     case 'compact':
       compact(members[fault.member]!, fault.behind);
+      return;
+    case 'defragment':
+      // Whatever becomes of it: it ends with the member, or with its state.
+      members[fault.member]!.running?.maintenance.defragment().catch(() => {});
       return;
     case 'moveLeader': {
       const leader = cluster.leader()?.running;
