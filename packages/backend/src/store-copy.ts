@@ -3,7 +3,7 @@
  * that were copied already. Keys ahead of the walk need no note: it meets them as they are then. So no view is held, which would
  * pin pages of the store for as long as the copy takes, and no more is remembered than what one batch to the copy lets gather.
  */
-import { type Clock, type Key, sleep } from '@quorate/base';
+import { type Clock, type Key, StorageError, sleep } from '@quorate/base';
 import { allBuckets, bucketIdMax } from './buckets.ts';
 import type { Engine } from './engine.ts';
 import type { Change } from './row-cursor.ts';
@@ -22,10 +22,14 @@ const lookRows = 32;
  */
 const pauseFactor = 3;
 const pauseMsMin = 5;
-/** So little may be left for the end, when commits wait. */
-const remainderCount = 2_000;
-/** How many times the bytes there were may be copied before the writers are made to wait for the rest. */
-const chaseFactor = 2;
+/** So little may be left for the end, when commits wait: as much as two commits of the size at which they are not put off. */
+const remainderCount = 20_000;
+/**
+ * How many times the bytes there were may be copied in pursuit of the writers. Then commits wait for what is missing, if it is no
+ * more than so many bytes: what is staged meanwhile stays in memory.
+ */
+const chaseFactor = 4;
+const remainderBytesMax = 64 * 1024 * 1024;
 
 export interface StoreCopyOptions {
   readonly source: Engine;
@@ -59,7 +63,10 @@ export class StoreCopy {
     }
   }
 
-  /** Copies until little is missing, while the source may commit. Resolves false when cancelled. */
+  /**
+   * Copies until little is missing, while the source may commit. Resolves false when cancelled; rejects with StorageError when the
+   * source grows faster than it can be copied.
+   */
   async follow(): Promise<boolean> {
     const { copy, clock, source } = this.#options;
     const firstBytes = source.sizeInUseBytes();
@@ -70,7 +77,11 @@ export class StoreCopy {
       const tookMs = clock.nowMs() - startedMs;
       this.#copiedBytes += batch.bytes;
       if (this.#atEnd && this.#missed.count <= remainderCount) return !this.#cancelled;
-      if (this.#copiedBytes > chaseFactor * firstBytes + batchBytesMax) return !this.#cancelled;
+      if (this.#copiedBytes > chaseFactor * firstBytes + batchBytesMax) {
+        const missingBytes = source.sizeInUseBytes() - copy.sizeInUseBytes() + this.#missed.bytes;
+        if (missingBytes <= remainderBytesMax) return !this.#cancelled;
+        throw new StorageError('backend', 'write', 'the store is written to faster than it can be copied');
+      }
       if (this.#copiedBytes <= firstBytes) await sleep(clock, Math.max(pauseMsMin, pauseFactor * tookMs));
     }
     return false;
