@@ -194,6 +194,11 @@ test('the metrics follow the store and its commits', async () => {
   expect(gauge('etcd_mvcc_db_total_size_in_use_in_bytes')).toBe(backend.sizeInUseBytes());
   expect(backend.sizeBytes()).toBeGreaterThan(other.sizeBytes());
   expect(statSync(join(directory, 'db')).size).toBe(backend.sizeBytes());
+  expect(gauge('etcd_mvcc_db_open_read_transactions')).toBe(0);
+  const view = await backend.openView();
+  expect(gauge('etcd_mvcc_db_open_read_transactions')).toBe(1);
+  view.close();
+  expect(gauge('etcd_mvcc_db_open_read_transactions')).toBe(0);
   const last = backend.sizeBytes();
   const closing = backend.close();
   expect(gauge('etcd_mvcc_db_total_size_in_bytes')).toBe(last);

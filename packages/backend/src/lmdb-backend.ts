@@ -74,6 +74,7 @@ export class LmdbEngine implements Engine {
   readonly #crash: CrashPoints;
   #sizeBytes = 0;
   #sizeInUseBytes = 0;
+  #viewCount = 0;
 
   /** Opens or creates. Throws StorageError. */
   constructor(options: LmdbOptions) {
@@ -132,8 +133,15 @@ export class LmdbEngine implements Engine {
     return this.#database.getStats().entryCount;
   }
 
+  /** Views that are open. */
+  get viewCount(): number {
+    return this.#viewCount;
+  }
+
   openView(): BackendView {
-    return new LmdbView(this.#database);
+    const view = new LmdbView(this.#database, () => this.#viewCount--);
+    this.#viewCount++;
+    return view;
   }
 
   async close(): Promise<void> {
@@ -305,9 +313,12 @@ class LmdbView implements BackendView {
   readonly #database: Database;
   readonly #transaction: ReadTransaction;
 
-  constructor(database: Database) {
+  readonly #closed: () => void;
+
+  constructor(database: Database, closed: () => void) {
     this.#database = database;
     this.#transaction = database.useReadTransaction();
+    this.#closed = closed;
   }
 
   range(bucket: Bucket, range: RowRange): Row[] {
@@ -317,5 +328,6 @@ class LmdbView implements BackendView {
 
   close(): void {
     this.#transaction.done();
+    this.#closed();
   }
 }

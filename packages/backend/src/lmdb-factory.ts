@@ -89,6 +89,13 @@ class LmdbBackendFactory implements BackendFactory {
       },
       () => this.#metered?.sizeInUseBytes() ?? 0,
     );
+    meter.observedGauge(
+      {
+        name: 'etcd_mvcc_db_open_read_transactions',
+        help: 'Fixed views of the store that are open: backups, snapshots and hashes under way.',
+      },
+      () => this.#metered?.viewCount ?? 0,
+    );
   }
 
   async open(name: string): Promise<Backend> {

@@ -27,7 +27,16 @@ export class StoreMetrics {
   constructor(meter: Meter, observed: ObservedValues) {
     const counter = (name: string, help: string): Counter => meter.counter({ name, help });
     const observe = (name: string, help: string, read: () => number): void => meter.observedGauge({ name, help }, read);
-    this.ranges = counter('etcd_mvcc_range_total', 'Ranges seen by this member.');
+    const rangesHelp = 'Ranges seen by this member.';
+    const ranges = counter('etcd_mvcc_range_total', rangesHelp);
+    const debuggingRanges = counter('etcd_debugging_mvcc_range_total', rangesHelp);
+    // The older name of the same: etcd still has both.
+    this.ranges = {
+      add: (amount) => {
+        ranges.add(amount);
+        debuggingRanges.add(amount);
+      },
+    };
     this.puts = counter('etcd_mvcc_put_total', 'Puts seen by this member.');
     this.deletes = counter('etcd_mvcc_delete_total', 'Deletes seen by this member.');
     this.transactions = counter('etcd_mvcc_txn_total', 'Transactions of more than one operation seen by this member.');

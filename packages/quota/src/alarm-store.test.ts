@@ -1,4 +1,5 @@
 import { type Backend, buckets, MemoryBackendFactory } from '@quorate/backend';
+import { formatId, type Meter, silentLogger, silentMeter } from '@quorate/base';
 import { type AlarmMember, AlarmType } from '@quorate/proto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -100,4 +101,24 @@ describe('AlarmStore', () => {
       }),
     );
   });
+});
+
+test('every alarm is shown by member and kind, and no more once disarmed, or when its state is replaced', async () => {
+  const shown = new Map<string, number>();
+  const meter: Meter = {
+    ...silentMeter,
+    gauge: ({ name, labels }) => ({
+      set: (value) => void shown.set(`${name} ${Object.values(labels!).join()}`, value),
+    }),
+  };
+  const store = AlarmStore.open(await memory(), silentLogger, meter);
+  store.activate(5n, NOSPACE);
+  store.activate(6n, CORRUPT);
+  const of = (member: bigint, kind: string): number | undefined =>
+    shown.get(`etcd_debugging_server_alarms ${formatId(member)},${kind}`);
+  expect([of(5n, 'NOSPACE'), of(6n, 'CORRUPT')]).toEqual([1, 1]);
+  store.deactivate(5n, NOSPACE);
+  expect([of(5n, 'NOSPACE'), of(6n, 'CORRUPT')]).toEqual([0, 1]);
+  store.close();
+  expect(of(6n, 'CORRUPT')).toBe(0);
 });

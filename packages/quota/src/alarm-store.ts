@@ -5,7 +5,16 @@
  * A row of the alarm bucket is its key alone: the encoded etcdserverpb.AlarmMember, as in etcd. The value is empty.
  */
 import { type Backend, buckets } from '@quorate/backend';
-import { formatId, keyFromBytes, keyToBytes, type Logger, type MemberId, silentLogger } from '@quorate/base';
+import {
+  formatId,
+  keyFromBytes,
+  keyToBytes,
+  type Logger,
+  type MemberId,
+  type Meter,
+  silentLogger,
+  silentMeter,
+} from '@quorate/base';
 import { AlarmMember, AlarmType } from '@quorate/proto';
 
 const noValue = Buffer.alloc(0);
@@ -17,14 +26,17 @@ export class AlarmStore {
   /** Type to the members that raised it. No set is empty. */
   readonly #members = new Map<number, Set<MemberId>>();
 
-  private constructor(backend: Backend, logger: Logger) {
+  readonly #meter: Meter;
+
+  private constructor(backend: Backend, logger: Logger, meter: Meter) {
     this.#backend = backend;
     this.#logger = logger;
+    this.#meter = meter;
   }
 
   /** Reads the alarms `backend` holds. Throws DecodeError for a row that is no alarm. */
-  static open(backend: Backend, logger: Logger = silentLogger): AlarmStore {
-    const store = new AlarmStore(backend, logger);
+  static open(backend: Backend, logger: Logger = silentLogger, meter: Meter = silentMeter): AlarmStore {
+    const store = new AlarmStore(backend, logger, meter);
     for (const row of backend.range(buckets.alarm, { from: '' })) {
       const { memberID, alarm } = AlarmMember.decode(keyToBytes(row.key));
       store.#add(memberID, alarm);
@@ -51,6 +63,11 @@ export class AlarmStore {
     });
   }
 
+  /** Another state takes the place of this one: its alarms are shown no more. */
+  close(): void {
+    for (const { memberID, alarm } of this.list()) this.#show(memberID, alarm, 0);
+  }
+
   /** Raises an alarm. Returns it, raised before or not; undefined for NONE, which is no alarm. */
   activate(memberId: MemberId, type: number): AlarmMember | undefined {
     if (type === AlarmType.NONE) return undefined;
@@ -69,6 +86,7 @@ export class AlarmStore {
   deactivate(memberId: MemberId, type: number): AlarmMember | undefined {
     const members = this.#members.get(type);
     if (members?.delete(memberId) !== true) return undefined;
+    this.#show(memberId, type, 0);
     if (members.size === 0) this.#members.delete(type);
     const alarm = AlarmMember.create({ memberID: memberId, alarm: type });
     this.#backend.remove(buckets.alarm, keyOf(alarm));
@@ -82,7 +100,14 @@ export class AlarmStore {
     if (members === undefined) this.#members.set(type, new Set([memberId]));
     else if (members.has(memberId)) return false;
     else members.add(memberId);
+    this.#show(memberId, type, 1);
     return true;
+  }
+
+  #show(memberId: MemberId, type: number, value: number): void {
+    const labels = { server_id: formatId(memberId), alarm_type: alarmName(type) };
+    const help = '1 for an alarm that a member raised, 0 after it was disarmed.';
+    this.#meter.gauge({ name: 'etcd_debugging_server_alarms', help, labels }).set(value);
   }
 }
 

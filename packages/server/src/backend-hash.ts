@@ -4,23 +4,46 @@
  * left out: it says how far a member is and how its store came to be, which may differ between members that are level.
  */
 import { allBuckets, type Backend, type BackendView, type Bucket, buckets } from '@quorate/backend';
-import { type Key, keyToBytes } from '@quorate/base';
+import { type Clock, exponentialBuckets, type Histogram, type Key, keyToBytes, type Meter } from '@quorate/base';
 import type { Checksum } from './snapshot-codec.ts';
 
 /** Rows hashed in one turn. */
 const rowsPerStep = 512;
 
-/** Hashes what is there now; `pause` is awaited between slices. */
-export async function hashBackend(backend: Backend, checksum: Checksum, pause: () => Promise<void>): Promise<number> {
-  const view = await backend.openView();
-  try {
-    let hash = 0;
-    for (const bucket of allBuckets) {
-      if (bucket !== buckets.meta) hash = await hashBucket({ view, bucket, checksum, pause }, hash);
+export interface BackendHashOptions {
+  readonly clock: Clock;
+  readonly meter: Meter;
+  readonly checksum: Checksum;
+}
+
+export class BackendHash {
+  readonly #options: BackendHashOptions;
+  readonly #seconds: Histogram;
+
+  constructor(options: BackendHashOptions) {
+    this.#options = options;
+    this.#seconds = options.meter.histogram(
+      { name: 'etcd_mvcc_hash_duration_seconds', help: 'How long hashing all that is stored took.' },
+      exponentialBuckets(0.01, 2, 15),
+    );
+  }
+
+  /** Hashes what is there now, in slices. */
+  async run(backend: Backend): Promise<number> {
+    const { clock, checksum } = this.#options;
+    const pause = (): Promise<void> => new Promise((resolve) => clock.soon(resolve));
+    const startedMs = clock.nowMs();
+    const view = await backend.openView();
+    try {
+      let hash = 0;
+      for (const bucket of allBuckets) {
+        if (bucket !== buckets.meta) hash = await hashBucket({ view, bucket, checksum, pause }, hash);
+      }
+      this.#seconds.observe((clock.nowMs() - startedMs) / 1_000);
+      return hash >>> 0;
+    } finally {
+      view.close();
     }
-    return hash >>> 0;
-  } finally {
-    view.close();
   }
 }
 

@@ -235,8 +235,8 @@ async function settleReceivedSnapshot(
   logStart: number,
   stored: number,
 ): Promise<void> {
-  const { backends, checksum, crash, logger } = runtime;
-  const snapshotter = new Snapshotter({ backends, clusterId, checksum, crash, logger, pause: () => Promise.resolve() });
+  const { logger } = runtime;
+  const snapshotter = new Snapshotter({ ...runtime, clusterId, pause: () => Promise.resolve() });
   const received = await snapshotter.receivedIndex();
   if (received === logStart && stored < logStart) {
     logger.info('finishing the installation of a received snapshot', { index: received });

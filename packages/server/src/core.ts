@@ -7,7 +7,6 @@ import { type Counter, formatId, invariant, type MemberId } from '@quorate/base'
 import { WatchHub } from '@quorate/mvcc';
 import { ConfState, type Entry, type InternalRaftRequest, KvError, Message } from '@quorate/proto';
 import type { MemoryStorage, RawNode } from '@quorate/raft';
-import { hashBackend } from './backend-hash.ts';
 import type { Booted } from './bootstrap.ts';
 import { confChangeOf } from './conf-change.ts';
 import { type MemberConfig, requestTimeoutMs } from './config.ts';
@@ -55,7 +54,7 @@ export class MemberCore {
   #stopping = false;
 
   constructor(config: MemberConfig, runtime: Runtime, booted: Booted) {
-    const { clock, logger, crash, checksum, backends } = runtime;
+    const { clock, logger, meter, crash, checksum, backends } = runtime;
     const { memberId, clusterId } = booted.identity;
     this.config = config;
     this.runtime = runtime;
@@ -71,7 +70,7 @@ export class MemberCore {
     this.#standing = this.#buildStanding();
     this.handOver = this.#buildHandOver();
     const pause = (): Promise<void> => new Promise((resolve) => clock.soon(resolve));
-    this.#snapshotter = new Snapshotter({ backends, clusterId, checksum, crash, logger, pause });
+    this.#snapshotter = new Snapshotter({ backends, clusterId, checksum, crash, logger, clock, meter, pause });
     this.#transfer = this.#buildTransfer();
     const onFatal = (error: unknown): void => this.fatal(error);
     this.watches = new WatchHub({ clock, meter: runtime.meter, onFatal });
@@ -148,12 +147,6 @@ export class MemberCore {
 
   get isLearner(): boolean {
     return this.#rawNode.learner;
-  }
-
-  /** A checksum over everything that is stored here. */
-  hash(): Promise<number> {
-    const { clock, checksum } = this.runtime;
-    return hashBackend(this.state.backend, checksum, () => new Promise((resolve) => clock.soon(resolve)));
   }
 
   isVoter(id: MemberId): boolean {
@@ -316,10 +309,11 @@ export class MemberCore {
   }
 
   #buildNode(): RaftNode {
-    const { clock, crash, peers } = this.runtime;
+    const { clock, meter, crash, peers } = this.runtime;
     return new RaftNode({
       memberId: this.memberId,
       clock,
+      meter,
       crash,
       peers,
       rawNode: this.#rawNode,
@@ -330,7 +324,7 @@ export class MemberCore {
       onFatal: (error) => this.fatal(error),
       hooks: {
         apply: (entries) => this.#apply(entries),
-        installSnapshot: (message) => this.#install(message),
+        installSnapshot: (message) => this.#snapshotter.installing(() => this.#install(message)),
         sendSnapshot: (message) => this.#sendSnapshot(message),
         beforeReady: () => this.reads.turn(),
         onReadState: (context, index) => this.reads.onReadState(context, index),

@@ -6,6 +6,7 @@ import type { MemberId } from '@quorate/base';
 import { type InternalRaftRequest, MemberAttributesSet } from '@quorate/proto';
 import { Quota } from '@quorate/quota';
 import { autoCompact } from './auto-compactor.ts';
+import { BackendHash } from './backend-hash.ts';
 import { boot } from './bootstrap.ts';
 import { ClusterServer } from './cluster-server.ts';
 import { ClusterVersion } from './cluster-version.ts';
@@ -46,6 +47,7 @@ export class Member {
   readonly downgrades: DowngradeServer;
   readonly #core: MemberCore;
   readonly #local: LocalKv;
+  readonly #hash: BackendHash;
   readonly #stopAutoCompaction: () => void;
   readonly #checks: StoreChecks;
 
@@ -69,8 +71,7 @@ export class Member {
   }
 
   private constructor(core: MemberCore, identity: PeerIdentity) {
-    const { config, runtime, headers, leadership, proposals, reads } = core;
-    const { memberId } = identity;
+    const { config, runtime, memberId, headers, leadership, proposals, reads } = core;
     this.#core = core;
     this.identity = identity;
     this.config = config;
@@ -101,6 +102,7 @@ export class Member {
       maxRequestBytes: config.maxRequestBytes,
       progressIntervalMs: config.watchProgressIntervalMs,
     });
+    this.#hash = new BackendHash(runtime);
     this.#local = new LocalKv({ kv: this.kv, leases: this.leases, hub: core.watches });
     this.locks = new LockServer(this.#local);
     this.elections = new ElectionServer(this.#local, headers);
@@ -176,7 +178,7 @@ export class Member {
 
   /** A checksum over everything that is stored here (Maintenance.Hash). */
   hash(): Promise<number> {
-    return this.#core.hash();
+    return this.#hash.run(this.#core.state.backend);
   }
 
   /** As decided by the cluster, `3.6.0`; undefined before the first decision, and while a received snapshot takes its place. */

@@ -1,4 +1,4 @@
-import { type MemberId, noCrashPoints, SeededRandom } from '@quorate/base';
+import { type MemberId, noCrashPoints, SeededRandom, silentMeter } from '@quorate/base';
 import { ConfChange, ConfChangeType, ConfState, type Entry, EntryType, Message, MessageType } from '@quorate/proto';
 import { MemoryStorage, RawNode } from '@quorate/raft';
 import type { Wal } from '@quorate/wal';
@@ -31,6 +31,7 @@ function follower() {
   const node = new RaftNode({
     memberId: 1n,
     clock,
+    meter: silentMeter,
     crash: noCrashPoints,
     rawNode,
     storage,
@@ -101,6 +102,7 @@ function leader() {
   const node = new RaftNode({
     memberId: 1n,
     clock,
+    meter: silentMeter,
     crash: noCrashPoints,
     rawNode,
     storage,

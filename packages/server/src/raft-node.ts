@@ -8,7 +8,7 @@
  * Committed entries are applied within the turn, synchronously. A turn that takes longer than its budget continues on the next
  * turn of the event loop, after heartbeats and requests that wait.
  */
-import { type Clock, type CrashPoints, invariant, type MemberId } from '@quorate/base';
+import { type Clock, type CrashPoints, invariant, type MemberId, type Meter } from '@quorate/base';
 import type { Entry, HardState, Message } from '@quorate/proto';
 import {
   localAppendThread,
@@ -19,6 +19,7 @@ import {
   type SoftState,
 } from '@quorate/raft';
 import type { Wal } from '@quorate/wal';
+import { LateHeartbeats } from './late-heartbeats.ts';
 import type { PeerTransport } from './peer-transport.ts';
 import type { Proposal } from './proposals.ts';
 
@@ -26,6 +27,7 @@ import type { Proposal } from './proposals.ts';
 export interface RaftNodeOptions {
   readonly memberId: MemberId;
   readonly clock: Clock;
+  readonly meter: Meter;
   readonly crash: CrashPoints;
   readonly rawNode: RawNode;
   readonly storage: MemoryStorage;
@@ -71,6 +73,7 @@ const turnBudgetMs = 5;
 
 export class RaftNode {
   readonly #options: RaftNodeOptions;
+  readonly #heartbeats: LateHeartbeats;
   #inbox: Message[] = [];
   #proposals: Proposal[] = [];
   /** Changes of configuration not yet proposed, and the one whose answer is awaited: one goes at a time. */
@@ -96,6 +99,8 @@ export class RaftNode {
 
   constructor(options: RaftNodeOptions) {
     this.#options = options;
+    const { clock, meter, tickMs } = options;
+    this.#heartbeats = new LateHeartbeats({ clock, meter, heartbeatMs: tickMs });
     this.#promised = options.storage.initialState().hardState;
     this.#lastTickMs = options.clock.nowMs();
   }
@@ -246,6 +251,7 @@ export class RaftNode {
     const { rawNode, crash, hooks } = this.#options;
     const ready = rawNode.ready();
     if (ready.softState !== undefined) {
+      this.#heartbeats.leaderChanged();
       hooks.onSoftState(ready.softState);
       this.wake();
     }
@@ -369,6 +375,7 @@ export class RaftNode {
 
   #send(messages: readonly Message[]): void {
     const { peers, hooks } = this.#options;
+    this.#heartbeats.sent(messages);
     if (!messages.some((message) => message.snapshot !== undefined)) {
       peers.send(messages);
       return;

@@ -19,6 +19,7 @@ import { damagedStoreName, rebuildStore } from './rebuild.ts';
 import type { Runtime } from './runtime.ts';
 import { Snapshotter, storeName } from './snapshotter.ts';
 import { StartError } from './start-error.ts';
+import { ManualClock } from './testing/manual-clock.ts';
 
 const clusterId = 7n;
 const confState = ConfState.create({ voters: [1n, 2n, 3n] });
@@ -93,8 +94,10 @@ async function world(
         if (other.failure !== undefined) throw other.failure;
         const theirs = await new MemoryBackendFactory().open('db');
         await fill(theirs, other.index, `m${other.id}`);
-        const sender = { backends, clusterId, checksum: crc32c, crash: noCrashPoints, logger: silentLogger };
-        const snapshotter = new Snapshotter({ ...sender, pause: () => Promise.resolve() });
+        const snapshotter = new Snapshotter({
+          ...{ backends, clusterId, checksum: crc32c, crash: noCrashPoints, logger: silentLogger },
+          ...{ clock: new ManualClock(), meter: silentMeter, pause: () => Promise.resolve() },
+        });
         return snapshotter.prepare(Message.create({ from: other.id }), theirs);
       },
     },

@@ -12,10 +12,19 @@
 
 import { readConsistentIndex } from '@quorate/apply';
 import { type Backend, type BackendFactory, type BackendView, buckets } from '@quorate/backend';
-import { type ClusterId, type CrashPoints, formatId, invariant, type Logger } from '@quorate/base';
+import {
+  type Clock,
+  type ClusterId,
+  type CrashPoints,
+  formatId,
+  invariant,
+  type Logger,
+  type Meter,
+} from '@quorate/base';
 import { ConfState, Header, type Message, SnapshotMetadata } from '@quorate/proto';
 import type { SnapshotChunks } from './peer-transport.ts';
 import { type Checksum, encodeSnapshot, SnapshotDecoder, type SnapshotRow } from './snapshot-codec.ts';
+import { SnapshotMetrics } from './snapshot-metrics.ts';
 
 /** Names of the live store and of the one being received, within the member's directory. */
 export const storeName = 'db';
@@ -33,16 +42,20 @@ export interface SnapshotterOptions {
   readonly checksum: Checksum;
   readonly crash: CrashPoints;
   readonly logger: Logger;
+  readonly clock: Clock;
+  readonly meter: Meter;
   /** Lets other work run between two slices. */
   readonly pause: () => Promise<void>;
 }
 
 export class Snapshotter {
   readonly #options: SnapshotterOptions;
+  readonly #metrics: SnapshotMetrics;
   #receiving = false;
 
   constructor(options: SnapshotterOptions) {
     this.#options = options;
+    this.#metrics = new SnapshotMetrics(options.clock, options.meter);
   }
 
   /**
@@ -77,7 +90,7 @@ export class Snapshotter {
     this.#receiving = true;
     let taken = false;
     try {
-      await this.#receiveInto(message, chunks);
+      await this.#metrics.saving(() => this.#receiveInto(message, chunks));
       taken = await offer();
       if (!taken) await this.discardReceived();
     } finally {
@@ -102,7 +115,7 @@ export class Snapshotter {
       decoder.finish();
       sink.verify();
       next.put(buckets.meta, completeKey, Buffer.from(String(metadata.index), 'latin1'));
-      await next.commit().durable;
+      await this.#metrics.syncing(() => next.commit().durable);
       crash.hit('snapshotAfterReceiveSync');
       await next.close();
     } catch (error) {
@@ -111,6 +124,11 @@ export class Snapshotter {
       throw error;
     }
     logger.info('received a snapshot', { index: metadata.index, term: metadata.term, from: formatId(message.from) });
+  }
+
+  /** Shows that a received state takes the place of the live one while `install` runs. */
+  installing(install: () => Promise<void>): Promise<void> {
+    return this.#metrics.applying(install);
   }
 
   /** Puts the received state of `index` in the place of the live one, which must be closed. Its mark goes: it has done its work. */

@@ -71,7 +71,7 @@ export class StateMachine {
       compaction: { batchLimit: config.compactionBatchLimit, sleepMs: config.compactionSleepMs },
     });
     if (runtime.onChanges !== undefined) store.onChanges(runtime.onChanges);
-    const alarms = AlarmStore.open(backend);
+    const alarms = AlarmStore.open(backend, logger, meter);
     const members = MembershipStore.open(backend);
     const applyLoop = new ApplyLoop({ memberId, backend, store, leases, alarms, members, clock, meter, crash, hooks });
     const commits = new CommitSchedule({
@@ -88,6 +88,7 @@ export class StateMachine {
 
   /** Ends background work, makes everything applied durable and closes the backend. */
   async close(): Promise<void> {
+    this.alarms.close();
     await this.store.close();
     await this.commits.close();
     await this.backend.close();

@@ -119,7 +119,7 @@ export class PeerLink {
       this.#drop(messages.length);
       return;
     }
-    this.#write(stream, messages);
+    this.#write(stream, { hello: undefined, messages });
   }
 
   /** Writes what was sent; without it that happens at the end of the turn. */
@@ -185,7 +185,7 @@ export class PeerLink {
     });
     const stream: OpenStream = { at: 'open', call, sinceMs: undefined, held: [] };
     this.#stream = stream;
-    call.send(Batch.encode({ hello: this.#options.hello(), messages: [] }));
+    this.#write(stream, { hello: this.#options.hello(), messages: [] });
   }
 
   #accepted(stream: OpenStream, hello: Hello | undefined): void {
@@ -205,11 +205,11 @@ export class PeerLink {
     this.#pauseMs = reconnectMs.first;
     const { held } = stream;
     stream.held = [];
-    if (held.length > 0) this.#write(stream, held);
+    if (held.length > 0) this.#write(stream, { hello: undefined, messages: held });
   }
 
-  #write(stream: OpenStream, messages: Message[]): void {
-    const bytes = Batch.encode({ hello: undefined, messages });
+  #write(stream: OpenStream, batch: Batch): void {
+    const bytes = Batch.encode(batch);
     this.#options.metrics.sentBytes.add(bytes.length);
     stream.call.send(bytes);
   }
