@@ -27,6 +27,7 @@ export interface DaemonConfig {
   readonly hasCallTimes: boolean;
   readonly rpcTransport: 'h2' | 'grpc-js';
   readonly clientTls: EndSettings;
+  readonly peerTls: EndSettings;
   readonly selfSignedYears: number;
 }
 
@@ -82,6 +83,7 @@ export function daemonConfigOf({ values, given }: ParsedFlags): DaemonConfig {
     hasCallTimes: values.metrics === 'extensive',
     rpcTransport: values.rpcTransport,
     clientTls: clientTlsOf(values),
+    peerTls: peerTlsOf(values),
     selfSignedYears: values.selfSignedCertValidity,
   };
 }
@@ -195,13 +197,36 @@ function clientTlsOf(values: FlagValues): EndSettings {
   };
 }
 
+function peerTlsOf(values: FlagValues): EndSettings {
+  const { peerCertFile: certFile, peerKeyFile: keyFile } = values;
+  const isAuto = values.peerAutoTls && certFile === '' && keyFile === '';
+  const secure = values.listenPeerUrls.find((url) => url.scheme === 'https');
+  if (secure !== undefined && !isAuto && (certFile === '' || keyFile === '')) {
+    throw new ConfigError(
+      `cannot listen on TLS for ${secure.host}:${secure.port}: KeyFile and CertFile are not presented`,
+    );
+  }
+  return {
+    ...tlsDefaults,
+    ...tlsVersionsOf(values),
+    certFile,
+    keyFile,
+    clientCertFile: values.peerClientCertFile,
+    clientKeyFile: values.peerClientKeyFile,
+    trustedCaFile: values.peerTrustedCaFile,
+    clientCertAuth: values.peerClientCertAuth,
+    crlFile: values.peerCrlFile,
+    allowedCommonNames: values.peerCertAllowedCn,
+    allowedHostnames: values.peerCertAllowedHostname,
+    skipClientSanVerify: values.peerSkipClientSanVerification,
+    isAuto,
+  };
+}
+
 function checkUrls(values: FlagValues): void {
   for (const url of [...values.listenPeerUrls, ...values.listenClientUrls, ...values.listenMetricsUrls]) {
     if (!isAddress(url.host)) throw new ConfigError(`expected IP in URL for binding (${url.text})`);
   }
-  const peer = [...values.listenPeerUrls, ...values.initialAdvertisePeerUrls].find((url) => url.scheme === 'https');
-  if (peer !== undefined)
-    throw new ConfigError(`URL scheme https is not supported between members, use http: ${peer.text}`);
   checkAdvertised('initial-advertise-peer-urls', values.initialAdvertisePeerUrls);
   checkAdvertised('advertise-client-urls', values.advertiseClientUrls);
 }

@@ -45,7 +45,7 @@ import {
 } from '@quorate/server';
 import type { TlsSettings } from '@quorate/tls';
 import type { DaemonConfig } from './config.ts';
-import { endSettings } from './end-settings.ts';
+import { endSettings, peerEndSettings } from './end-settings.ts';
 import type { HostUrl } from './flags/urls.ts';
 import { checkFounding, type ResolveHost } from './founding.ts';
 import { makeRoutes } from './http/routes.ts';
@@ -137,7 +137,7 @@ export class Daemon {
     const tls = endSettings(this.#config, dataDir, { clock: this.#clock, logger: this.#options.logger });
     await this.#bind(listenClientUrls, this.#clientPorts, tls);
     await this.#bind(listenMetricsUrls, this.#metricsPorts, tls);
-    const peers = this.#peers();
+    const peers = this.#peers(dataDir);
     await peers.listen();
     const runtime = this.#runtime(dataDir, walDir, peers);
     const isNew = (await runtime.disk.list(walDirectory)).length === 0;
@@ -162,10 +162,18 @@ export class Daemon {
     }
   }
 
-  #peers(): GrpcPeerTransport {
+  #peers(dataDir: string): GrpcPeerTransport {
     const { logger } = this.#options;
+    const tls = peerEndSettings(this.#config, dataDir, { clock: this.#clock, logger });
     const listenUrls = this.#config.listenPeerUrls.map((url) => url.text);
-    return new GrpcPeerTransport({ listenUrls, clock: this.#clock, logger, meter: this.#meter, version: etcdVersion });
+    return new GrpcPeerTransport({
+      listenUrls,
+      tls,
+      clock: this.#clock,
+      logger,
+      meter: this.#meter,
+      version: etcdVersion,
+    });
   }
 
   #runtime(dataDir: string, walDir: string | undefined, peers: GrpcPeerTransport): Runtime {

@@ -3,11 +3,14 @@
  * owner, who knows where else to try and how long to wait.
  */
 import type { Clock, Logger } from '@quorate/base';
+import type { TlsDialer } from '@quorate/tls';
 import type { RpcStatus } from './respond.ts';
 
 export interface ConnectOptions {
   readonly host: string;
   readonly port: number;
+  /** Makes the connection secure; undefined: it is not. */
+  readonly tls?: TlsDialer | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Largest message taken. */

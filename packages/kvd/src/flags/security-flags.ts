@@ -11,6 +11,17 @@ export interface SecurityFlagValues {
   readonly clientCrlFile: string;
   readonly clientCertAllowedHostname: readonly string[];
   readonly autoTls: boolean;
+  readonly peerCertFile: string;
+  readonly peerKeyFile: string;
+  readonly peerClientCertFile: string;
+  readonly peerClientKeyFile: string;
+  readonly peerClientCertAuth: boolean;
+  readonly peerTrustedCaFile: string;
+  readonly peerCrlFile: string;
+  readonly peerCertAllowedCn: readonly string[];
+  readonly peerCertAllowedHostname: readonly string[];
+  readonly peerSkipClientSanVerification: boolean;
+  readonly peerAutoTls: boolean;
   readonly selfSignedCertValidity: number;
   readonly tlsMinVersion: GoTlsVersion;
   readonly tlsMaxVersion: GoTlsVersion;
@@ -35,6 +46,33 @@ export const securityFlags: { readonly [Name in keyof SecurityFlagValues]: FlagS
     'Security',
     false,
     'Whether to make a certificate for clients, which they cannot verify, if none is given.',
+  ),
+  peerCertFile: text('Security', '', 'Path to the certificate shown to other members, with its chain, PEM.'),
+  peerKeyFile: text('Security', '', 'Path to the key of --peer-cert-file.'),
+  peerClientCertFile: text(
+    'Security',
+    '',
+    'Path to the certificate shown when this member dials; --peer-cert-file when empty.',
+  ),
+  peerClientKeyFile: text('Security', '', 'Path to the key of --peer-client-cert-file.'),
+  peerClientCertAuth: bool('Security', false, 'Whether other members must show a certificate.'),
+  peerTrustedCaFile: text(
+    'Security',
+    '',
+    'Path to the authorities of other members; they must show a certificate then.',
+  ),
+  peerCrlFile: text('Security', '', "Path to the list of other members' revoked certificates, DER or PEM."),
+  peerCertAllowedCn: list('Security', "Common names of which other members' certificates must have one."),
+  peerCertAllowedHostname: list('Security', "Host names of which other members' certificates must hold one."),
+  peerSkipClientSanVerification: bool(
+    'Security',
+    false,
+    "Whether members' certificates may be used from other addresses than theirs.",
+  ),
+  peerAutoTls: bool(
+    'Security',
+    false,
+    'Whether to make a certificate for other members, which they do not verify, if none is given.',
   ),
   selfSignedCertValidity: uint('Security', 1, 'Years for which certificates made here are valid.'),
   tlsMinVersion: version('TLS1.2', 'Lowest version of TLS, TLS1.2 or TLS1.3.'),

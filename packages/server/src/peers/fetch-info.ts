@@ -1,15 +1,11 @@
 /** Asks one member what it knows of its cluster, on a connection of its own: for a member that has no identity yet. */
-import type { Clock, Logger } from '@quorate/base';
 import { InfoRequest, InfoResponse, services } from '@quorate/proto';
 import type { RemoteInfo } from '../peer-transport.ts';
-import { connectPeer } from './peer-wire.ts';
+import { connectPeer, type PeerParts } from './peer-wire.ts';
 
 /** Rejects when there is no answer within `timeoutMs`, and at once when nobody listens there. */
-export async function fetchInfo(
-  url: string,
-  options: { readonly clock: Clock; readonly logger: Logger; readonly timeoutMs: number },
-): Promise<RemoteInfo> {
-  const connection = connectPeer(url, options);
+export async function fetchInfo(url: string, options: PeerParts & { readonly timeoutMs: number }): Promise<RemoteInfo> {
+  const connection = connectPeer(url, { clock: options.clock, logger: options.logger, tls: options.tls });
   try {
     const { path } = services.peer.methods.info;
     const answer = await connection.unary(path, InfoRequest.encode(InfoRequest.create()), options.timeoutMs);

@@ -10,6 +10,7 @@
 import type { Clock, Logger, MemberId, Meter } from '@quorate/base';
 import { formatId } from '@quorate/base';
 import { type HashAnswer, Hello, type LeaseAnswer, type Message, type PromoteAnswer } from '@quorate/proto';
+import { TlsDialer, type TlsSettings } from '@quorate/tls';
 import type {
   HashQuestion,
   LeaseQuestion,
@@ -32,6 +33,8 @@ export interface GrpcPeerTransportOptions {
   /** `--listen-peer-urls` */
   readonly listenUrls: readonly string[];
   readonly clock: Clock;
+  /** Certificates for URLs that are https, our own and the others'. */
+  readonly tls?: TlsSettings | undefined;
   readonly logger: Logger;
   readonly meter: Meter;
   /** Version told to peers. */
@@ -44,6 +47,7 @@ const strangersMax = 16;
 export class GrpcPeerTransport implements PeerTransport {
   readonly #options: GrpcPeerTransportOptions;
   readonly #server: PeerServer;
+  readonly #tls: TlsDialer | undefined;
   readonly #links = new Map<MemberId, PeerLink>();
   readonly #roundTrips: RoundTrips;
   /** URLs of the members on the list. */
@@ -58,6 +62,7 @@ export class GrpcPeerTransport implements PeerTransport {
   constructor(options: GrpcPeerTransportOptions) {
     this.#options = options;
     this.#server = new PeerServer(options);
+    this.#tls = options.tls === undefined ? undefined : new TlsDialer(options.tls, options.logger);
     this.#roundTrips = new RoundTrips(options.clock, () => this.#links.values());
   }
 
@@ -81,13 +86,14 @@ export class GrpcPeerTransport implements PeerTransport {
 
   fetchInfo(url: string, timeoutMs: number): Promise<RemoteInfo> {
     const { clock, logger } = this.#options;
-    return fetchInfo(url, { clock, logger, timeoutMs });
+    return fetchInfo(url, { clock, logger, tls: this.#tls, timeoutMs });
   }
 
   fetchState(url: string, { own, peer }: { own: PeerIdentity; peer: MemberId }): Promise<StateStream> {
     const { clusterId, memberId, incarnation } = own;
-    const { version } = this.#options;
-    return fetchState(url, Hello.create({ clusterId, from: memberId, to: peer, incarnation, version }), this.#options);
+    const { version, clock, logger } = this.#options;
+    const hello = Hello.create({ clusterId, from: memberId, to: peer, incarnation, version });
+    return fetchState(url, hello, { clock, logger, tls: this.#tls });
   }
 
   setPeers(peers: readonly PeerAddress[]): void {
@@ -178,6 +184,7 @@ export class GrpcPeerTransport implements PeerTransport {
     this.#links.get(id)?.stop();
     const { clock, logger } = this.#options;
     const link = new PeerLink({
+      tls: this.#tls,
       peer: id,
       urls,
       hello: () => this.#hello(id),

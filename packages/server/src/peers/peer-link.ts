@@ -23,6 +23,7 @@ import {
   services,
 } from '@quorate/proto';
 import type { RpcCall, RpcConnection, RpcStatus } from '@quorate/rpc';
+import type { TlsDialer } from '@quorate/tls';
 import type { HashQuestion, LeaseQuestion, SnapshotChunks } from '../peer-transport.ts';
 import type { Refusal, Speaker } from '../standing.ts';
 import { OutgoingSnapshot } from './outgoing-snapshot.ts';
@@ -36,6 +37,7 @@ export interface PeerLinkOptions {
   readonly hello: () => Hello;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly tls?: TlsDialer | undefined;
   readonly metrics: PeerHandles;
   readonly unreachable: () => void;
   /** The peer was connected and its port refuses connections now. */
@@ -172,8 +174,8 @@ export class PeerLink {
   }
 
   #newConnection(): RpcConnection {
-    const { urls, clock, logger } = this.#options;
-    return connectPeer(urls[this.#urlAt % urls.length]!, { clock, logger });
+    const { urls, clock, logger, tls } = this.#options;
+    return connectPeer(urls[this.#urlAt % urls.length]!, { clock, logger, tls });
   }
 
   #open(): void {

@@ -30,6 +30,7 @@ import {
   serveH2,
   serviceHandlers,
 } from '@quorate/rpc';
+import { type TlsSettings, tlsDefaults } from '@quorate/tls';
 import type { PeerHandler, PeerIdentity } from '../peer-transport.ts';
 import { StartError } from '../start-error.ts';
 import { IncomingChunks } from './incoming-chunks.ts';
@@ -48,15 +49,24 @@ export interface PeerServerParty {
   readonly heardFrom: (hello: Hello) => void;
 }
 
+export interface PeerServerOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** For URLs that are https. */
+  readonly tls?: TlsSettings | undefined;
+}
+
 export class PeerServer {
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #tls: TlsSettings | undefined;
   readonly #transport: RpcTransport;
   readonly #ports: Port[] = [];
   readonly #streams = new Map<ServerStream<Batch>, Hello>();
   #party: PeerServerParty | undefined;
 
-  constructor({ clock, logger }: { readonly clock: Clock; readonly logger: Logger }) {
+  constructor({ clock, logger, tls }: PeerServerOptions) {
+    this.#tls = tls;
     this.#clock = clock;
     this.#logger = logger;
     const methods = serviceHandlers(services.peer, {
@@ -80,7 +90,8 @@ export class PeerServer {
   /** Binds a peer URL; calls are answered UNAVAILABLE until {@link serve}. Rejects with StartError. */
   async listen(url: string): Promise<void> {
     try {
-      const port = await Port.listen({ ...addressOf(url), clock: this.#clock, logger: this.#logger });
+      const tls = url.startsWith('https:') ? (this.#tls ?? tlsDefaults) : undefined;
+      const port = await Port.listen({ ...addressOf(url), clock: this.#clock, logger: this.#logger, tls });
       this.#ports.push(port);
       port.serve({ rpc: this.#transport, http: (_request, response) => void response.writeHead(404).end() });
     } catch (error) {

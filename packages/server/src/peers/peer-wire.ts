@@ -2,6 +2,7 @@
 import type { Clock, Logger } from '@quorate/base';
 import { Status } from '@quorate/proto';
 import { connectH2, type RpcConnection, type RpcStatus, StatusError } from '@quorate/rpc';
+import type { TlsDialer } from '@quorate/tls';
 import { Refusal } from '../standing.ts';
 
 /** Largest message taken from a peer: far more than a link lets wait for one, so that it is a peer's error to send it. */
@@ -13,11 +14,22 @@ export const peerKeepalive = { intervalMs: 5_000, timeoutMs: 5_000 } as const;
 /** A member that does not greet us within that time is tried again, elsewhere if it has several URLs. */
 const connectTimeoutMs = 5_000;
 
-/** A new connection to the member at `url`. Connects by itself. */
-export function connectPeer(url: string, parts: { readonly clock: Clock; readonly logger: Logger }): RpcConnection {
+/** What a connection to a member needs. */
+export interface PeerParts {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** For members whose URL is https. */
+  readonly tls?: TlsDialer | undefined;
+}
+
+/** A new connection to the member at `url`. Connects by itself. Throws when the URL is https and there are no certificates. */
+export function connectPeer(url: string, { tls, ...parts }: PeerParts): RpcConnection {
+  const isSecure = url.startsWith('https:');
+  if (isSecure && tls === undefined) throw new Error(`no certificates for ${url}: --peer-cert-file is not given`);
   return connectH2({
     ...parts,
     ...addressOf(url),
+    tls: isSecure ? tls : undefined,
     receiveBytesMax: peerMessageBytesMax,
     keepalive: peerKeepalive,
     connectTimeoutMs,
@@ -26,8 +38,11 @@ export function connectPeer(url: string, parts: { readonly clock: Clock; readonl
 
 /** Host and port of a peer URL. */
 export function addressOf(url: string): { readonly host: string; readonly port: number } {
-  const { hostname, port } = new URL(url);
-  return { host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? 80 : Number(port) };
+  const { protocol, hostname, port } = new URL(url);
+  return {
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port),
+  };
 }
 
 const refusalTexts: Readonly<Record<Refusal, string>> = {

@@ -1,17 +1,12 @@
 /** A whole state on its way to a member whose own is damaged: asked for on a connection of its own, before that member runs. */
-import type { Clock, Logger } from '@quorate/base';
 import { type Hello, InfoRequest, SnapshotChunk, Status, services } from '@quorate/proto';
 import { type ServerCall, type ServerStream, StatusError } from '@quorate/rpc';
 import type { StateStream } from '../peer-transport.ts';
 import { IncomingChunks } from './incoming-chunks.ts';
-import { connectPeer } from './peer-wire.ts';
+import { connectPeer, type PeerParts } from './peer-wire.ts';
 
 /** Rejects when the member refuses or goes away before the state begins; the chunks throw when it does later. */
-export async function fetchState(
-  url: string,
-  hello: Hello,
-  parts: { readonly clock: Clock; readonly logger: Logger },
-): Promise<StateStream> {
+export async function fetchState(url: string, hello: Hello, parts: PeerParts): Promise<StateStream> {
   const connection = connectPeer(url, parts);
   const received: IncomingChunks = new IncomingChunks(() => call);
   const call = connection.open(services.peer.methods.state.path, {

@@ -3,6 +3,7 @@
  * one go, all that was sent in a turn leaves in one write.
  */
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import type { Timer } from '@quorate/base';
 import { Status } from '@quorate/proto';
 import type { CallListener, ConnectOptions, RpcCall, RpcConnection } from '../../client.ts';
@@ -71,7 +72,7 @@ class ClientConnection implements RpcConnection, ClientFrameHost {
     this.scheduledFlush = () => {
       if (this.flushScheduled) this.flush();
     };
-    const socket = connect({ host, port, noDelay: true });
+    const socket = dial(options);
     this.socket = socket;
     this.writer = new SocketWriter({ socket, output, sender: this.sender, limits, clock, flush: () => this.flush() });
     this.keepalive = new Keepalive(
@@ -82,8 +83,7 @@ class ClientConnection implements RpcConnection, ClientFrameHost {
     this.handshake = clock.after(options.connectTimeoutMs, () => this.fail('connecting timed out'));
     socket.on('data', (chunk: Buffer) => this.onData(chunk));
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      // With several addresses the error is a list without a message of its own.
-      this.failure ??= error.message === '' ? `connect ${error.code} ${host}:${port}` : error.message;
+      this.failure ??= reasonOf(error, `${host}:${port}`);
     });
     socket.on('end', () => this.fail('the server closed the connection'));
     socket.on('close', () => this.onClose());
@@ -264,6 +264,20 @@ class ClientConnection implements RpcConnection, ClientFrameHost {
 
 function unavailable(message: string): RpcStatus {
   return { code: Status.UNAVAILABLE, message };
+}
+
+function reasonOf({ message, code }: NodeJS.ErrnoException, address: string): string {
+  // With several addresses the error is a list without a message of its own.
+  if (message === '') return `connect ${code} ${address}`;
+  // OpenSSL puts the reason between the names of its functions and files.
+  const reason = /:SSL routines:[^:]*:([^:\n]+)/.exec(message)?.[1];
+  return reason === undefined ? message : `${address}: tls: ${reason}`;
+}
+
+/** What is written before a secure connection stands waits for it. */
+function dial({ host, port, tls }: ConnectOptions): Socket {
+  if (tls === undefined) return connect({ host, port, noDelay: true });
+  return connectTls({ ...tls.connectOptions(host), port }).setNoDelay(true);
 }
 
 function requestBlock(path: string, authority: string, timeoutMs: number | undefined): Buffer {
