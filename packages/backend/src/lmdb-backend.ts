@@ -195,15 +195,18 @@ async function failCommit(error: unknown): Promise<never> {
   throw new StorageError('backend', 'write', messageOf(cause), {}, cause);
 }
 
-/** Pages that contradict each other are damage; everything else lmdb says to a reader is trouble of another kind. */
+/** Damage is told from everything else that lmdb says to a reader. */
 function readError(error: unknown): StorageError {
   const message = messageOf(error);
   if (isDamage(error)) return new CorruptionError('backend', message, {});
   return new StorageError('backend', 'read', message, {}, error);
 }
 
+/**
+ * Pages that contradict each other. A transaction that met such pages is bad from then on, and sometimes that is all that lmdb says.
+ */
 function isDamage(error: unknown): boolean {
-  return /^MDB_(CORRUPTED|PAGE_NOTFOUND|INVALID|VERSION_MISMATCH|BAD_VALSIZE|PANIC)/.test(messageOf(error));
+  return /^MDB_(CORRUPTED|PAGE_NOTFOUND|INVALID|VERSION_MISMATCH|BAD_VALSIZE|BAD_TXN|PANIC)/.test(messageOf(error));
 }
 
 function messageOf(error: unknown): string {

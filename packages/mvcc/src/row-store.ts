@@ -126,7 +126,10 @@ export class RowStore {
       const rows = this.#backend.range(buckets.key, { from, to, limit });
       let sizeBytes = 0;
       const chunk: StoredRow[] = [];
+      let previous = from;
       for (const row of rows) {
+        if (row.key < previous) throw new CorruptionError('backend', 'rows are out of order', { sizeBytes });
+        previous = row.key;
         sizeBytes += row.value.length;
         chunk.push(this.#stored(row));
       }
