@@ -5,12 +5,12 @@
 
 import type { KeepaliveOptions } from '@quorate/rpc';
 import { type AutoCompaction, type MemberConfig, memberDefaults } from '@quorate/server';
-import { type TlsSettings, tlsDefaults } from '@quorate/tls';
 import type { FlagValues, LogLevel } from './flags/flag-table.ts';
 import { FlagValueError, parseDurationMs } from './flags/go-values.ts';
 import type { ParsedFlags } from './flags/parse.ts';
 import type { HostUrl } from './flags/urls.ts';
 import { ConfigError, clusterOf, parseInitialCluster } from './initial-cluster.ts';
+import { clientTlsOf, type EndSettings, peerTlsOf } from './tls-config.ts';
 
 /** Everything the daemon is told. */
 export interface DaemonConfig {
@@ -29,12 +29,6 @@ export interface DaemonConfig {
   readonly clientTls: EndSettings;
   readonly peerTls: EndSettings;
   readonly selfSignedYears: number;
-}
-
-/** TLS on one kind of port. */
-export interface EndSettings extends TlsSettings {
-  /** Make a certificate when none is given. */
-  readonly isAuto: boolean;
 }
 
 /** How the log looks; needed before the rest can be judged. */
@@ -157,70 +151,6 @@ function retentionMs(text: string): number {
   }
   if (ms < 0) throw new ConfigError(`--auto-compaction-retention must not be negative (set to ${text})`);
   return ms;
-}
-
-/** Both ends' common part, refused as etcd refuses it. */
-function tlsVersionsOf(values: FlagValues): Pick<TlsSettings, 'minVersion' | 'maxVersion' | 'cipherSuites'> {
-  const { tlsMinVersion, tlsMaxVersion, cipherSuites } = values;
-  if (tlsMinVersion === 'TLS1.3' && tlsMaxVersion === 'TLS1.2') {
-    throw new ConfigError(`min version (${tlsMinVersion}) is greater than max version (${tlsMaxVersion})`);
-  }
-  if (tlsMinVersion === 'TLS1.3' && cipherSuites.length > 0) {
-    throw new ConfigError('cipher suites cannot be configured when only TLS1.3 is enabled');
-  }
-  return {
-    minVersion: tlsMinVersion === 'TLS1.3' ? 'TLSv1.3' : 'TLSv1.2',
-    maxVersion: tlsMaxVersion === 'TLS1.2' ? 'TLSv1.2' : 'TLSv1.3',
-    cipherSuites,
-  };
-}
-
-function clientTlsOf(values: FlagValues): EndSettings {
-  const { certFile, keyFile } = values;
-  const isAuto = values.autoTls && certFile === '' && keyFile === '';
-  const secure = [...values.listenClientUrls, ...values.listenMetricsUrls].find((url) => url.scheme === 'https');
-  if (secure !== undefined && !isAuto && certFile === '' && keyFile === '') {
-    throw new ConfigError(
-      `TLS key/cert (--cert-file, --key-file) must be provided for client url ${secure.text} with HTTPS scheme`,
-    );
-  }
-  return {
-    ...tlsDefaults,
-    ...tlsVersionsOf(values),
-    certFile,
-    keyFile,
-    trustedCaFile: values.trustedCaFile,
-    clientCertAuth: values.clientCertAuth,
-    crlFile: values.clientCrlFile,
-    allowedHostnames: values.clientCertAllowedHostname,
-    isAuto,
-  };
-}
-
-function peerTlsOf(values: FlagValues): EndSettings {
-  const { peerCertFile: certFile, peerKeyFile: keyFile } = values;
-  const isAuto = values.peerAutoTls && certFile === '' && keyFile === '';
-  const secure = values.listenPeerUrls.find((url) => url.scheme === 'https');
-  if (secure !== undefined && !isAuto && (certFile === '' || keyFile === '')) {
-    throw new ConfigError(
-      `cannot listen on TLS for ${secure.host}:${secure.port}: KeyFile and CertFile are not presented`,
-    );
-  }
-  return {
-    ...tlsDefaults,
-    ...tlsVersionsOf(values),
-    certFile,
-    keyFile,
-    clientCertFile: values.peerClientCertFile,
-    clientKeyFile: values.peerClientKeyFile,
-    trustedCaFile: values.peerTrustedCaFile,
-    clientCertAuth: values.peerClientCertAuth,
-    crlFile: values.peerCrlFile,
-    allowedCommonNames: values.peerCertAllowedCn,
-    allowedHostnames: values.peerCertAllowedHostname,
-    skipClientSanVerify: values.peerSkipClientSanVerification,
-    isAuto,
-  };
 }
 
 function checkUrls(values: FlagValues): void {

@@ -2,7 +2,8 @@
 import { join } from 'node:path';
 import type { Clock, Logger } from '@quorate/base';
 import { type SelfSignedOptions, selfSignedFiles, type TlsSettings } from '@quorate/tls';
-import type { DaemonConfig, EndSettings } from './config.ts';
+import type { DaemonConfig } from './config.ts';
+import type { EndSettings } from './tls-config.ts';
 
 /** For client and metrics ports. Warns of settings that have no effect. Throws TlsError. */
 export function endSettings(
