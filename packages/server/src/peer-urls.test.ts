@@ -24,10 +24,13 @@ describe('what no member can be reached at is refused', () => {
     [['http://a:1?x']],
     [['http://user@a:1']],
     [['http://::1:1']],
-    [['https://a:1']],
     [['unix://a:1']],
     [['http://a:1', 'http://b']],
   ])('%j', (urls) => {
     expect(() => checkedPeerUrls(urls)).toThrow(new KvError('memberBadUrls'));
   });
+});
+
+test('peer URLs may be https', () => {
+  expect(checkedPeerUrls(['HTTPS://b:1', 'http://a:1'])).toEqual(['http://a:1', 'https://b:1']);
 });

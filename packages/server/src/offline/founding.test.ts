@@ -10,6 +10,8 @@ describe('the members of a restored cluster', () => {
       { name: 'a', peerUrls: ['http://x:1'] },
       { name: 'b', peerUrls: ['http://y:2'] },
     ]);
+    const tls = { ...flags, initialCluster: 'a=https://x:1', advertisePeerUrls: 'https://x:1' };
+    expect(foundingMembers(tls)).toEqual([{ name: 'a', peerUrls: ['https://x:1'] }]);
     const two = { ...flags, initialCluster: 'a=http://x:2,a=http://x:1', advertisePeerUrls: 'http://x:2,http://x:1' };
     expect(foundingMembers(two)).toEqual([{ name: 'a', peerUrls: ['http://x:1', 'http://x:2'] }]);
   });
