@@ -461,6 +461,8 @@ export class MemberCore {
     const metadata = message.snapshot?.metadata;
     invariant(metadata !== undefined && metadata.confState !== undefined, 'snapshot without metadata');
     const { index, term, confState } = metadata;
+    // A compaction under way ends here: a mark of its own behind this one would take the log back.
+    this.#compactor.restartsAt(index);
     wal.append(undefined, [], { index, term, confState: ConfState.encode(confState) });
     await wal.sync();
     this.runtime.crash.hit('snapshotAfterWalRecord');
@@ -476,7 +478,6 @@ export class MemberCore {
     });
     this.watches.attach(this.#state.store);
     this.#storage.applySnapshot({ data: Buffer.alloc(0), metadata });
-    this.#compactor.restartedAt(index);
     this.runtime.crash.hit('snapshotBeforeRelease');
     await wal.release(index);
     this.#membersChanged();

@@ -10,7 +10,7 @@ function open() {
   const asked: Renewing[] = [];
   const full = new Map<LeaseId, { resolve: (ttl: number) => void; reject: (error: unknown) => void }>();
   const seen: string[] = [];
-  const network = { accepts: true, isPaused: false, revision: 1 };
+  const network = { accepts: true, isPaused: false, revision: 1, hasState: true };
   let take!: (request: LeaseKeepAliveRequest) => void;
   let end!: () => void;
   let drain!: () => void;
@@ -41,7 +41,10 @@ function open() {
       },
     },
     stream: stream as ServerStream<LeaseKeepAliveResponse>,
-    header: () => ResponseHeader.create({ revision: network.revision }),
+    header: () => {
+      if (!network.hasState) throw new KvError('leaderChanged');
+      return ResponseHeader.create({ revision: network.revision });
+    },
     renew: (renewing) => void asked.push(renewing),
     renewInFull: (id) => new Promise((resolve, reject) => void full.set(id, { resolve, reject })),
   }).start();
@@ -108,4 +111,14 @@ test('a client is read from no further while 1,000 are under way, or while it do
   network.accepts = true;
   drain();
   expect(network.isPaused).toBe(false);
+});
+
+test('a renewal while a received snapshot takes the place of the state ends the stream with the reason', () => {
+  const { asked, seen, network, take } = open();
+  network.hasState = false;
+  take(1n);
+  network.hasState = true;
+  take(2n);
+  expect(seen).toEqual(['leaderChanged']);
+  expect(asked).toEqual([]);
 });

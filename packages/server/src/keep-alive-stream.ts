@@ -3,7 +3,7 @@
  * order of the questions. A client that asks faster than it is answered, or does not read, is read from no further.
  */
 import type { LeaseId } from '@quorate/base';
-import type { LeaseKeepAliveRequest, LeaseKeepAliveResponse, ResponseHeader } from '@quorate/proto';
+import { KvError, type LeaseKeepAliveRequest, type LeaseKeepAliveResponse, type ResponseHeader } from '@quorate/proto';
 import type { ClientStream, ServerStream } from '@quorate/rpc';
 import type { Renewing } from './renewals.ts';
 
@@ -107,10 +107,16 @@ export class KeepAliveStream {
 
   #take({ id }: LeaseKeepAliveRequest): void {
     if (this.#isDone) return;
-    const slot = new Slot(id, this.#options.header(), this);
-    this.#slots.push(slot);
-    this.#balance();
-    this.#options.renew(slot);
+    try {
+      const slot = new Slot(id, this.#options.header(), this);
+      this.#slots.push(slot);
+      this.#balance();
+      this.#options.renew(slot);
+    } catch (error) {
+      // There is no state to renew in while a received snapshot takes its place.
+      if (!(error instanceof KvError)) throw error;
+      this.fail(error);
+    }
   }
 
   #balance(): void {

@@ -50,8 +50,8 @@ export class LogCompactor {
       });
   }
 
-  /** The log starts after `index` now, because a snapshot was installed there. */
-  restartedAt(index: number): void {
+  /** The log starts after `index` from now on, because a snapshot is being installed there. */
+  restartsAt(index: number): void {
     this.#lastCompacted = index;
     this.#bytesApplied = 0;
   }
@@ -67,6 +67,7 @@ export class LogCompactor {
     // The mark first: until it is on disk, a restart still needs every segment from the former mark on.
     wal.append(undefined, [], { index, term, confState: ConfState.encode(confState) });
     await wal.sync();
+    if (index <= this.#lastCompacted) return;
     crash.hit('snapshotBeforeRelease');
     storage.createSnapshot(index, confState, Buffer.alloc(0));
     storage.compact(index);
