@@ -102,7 +102,7 @@ export const memberDefaults: Omit<MemberConfig, 'name' | 'initialCluster' | 'adv
   initialElectionTickAdvance: true,
   snapshotCount: 10_000,
   snapshotCatchUpEntries: 5_000,
-  snapshotBytesPerSecond: 32 * 1024 * 1024,
+  snapshotBytesPerSecond: 20 * 1024 * 1024,
   logWindowBytesMax: 64 * 1024 * 1024,
   quotaBackendBytes: 0,
   maxTxnOps: 128,

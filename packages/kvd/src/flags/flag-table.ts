@@ -80,7 +80,7 @@ export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValu
   snapshotCatchupEntries: uint('Member', 5_000, 'Number of entries kept behind a compaction for slow followers.'),
   snapshotBytesPerSecond: uint(
     'Member',
-    33_554_432,
+    20_971_520,
     'Most bytes per second that a snapshot is sent to another member with; 0 means no limit.',
   ),
   heartbeatInterval: uint('Member', 100, 'Time (in milliseconds) of a heartbeat interval.'),
