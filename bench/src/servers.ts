@@ -1,10 +1,13 @@
 /** The rivals: kvd and etcd clusters on loopback, on the same disk, with the same settings. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { LoopReport } from './loop-probe.ts';
 
-const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
+/** The checkout this runs in. */
+export const root: string = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
 
 export type Kind = 'kvd' | 'etcd';
 
@@ -20,6 +23,10 @@ export interface Server {
   /** Client endpoints, the leader's first. */
   readonly endpoints: readonly string[];
   usage(): Usage;
+  /** Bytes of all data directories together, as the file system counts them. */
+  diskBytes(): number;
+  /** How late each member's event loop was since it was asked before, if it was started with `probe`; none of etcd's. */
+  loops(): Promise<LoopReport[]>;
   stop(): Promise<void>;
 }
 
@@ -43,8 +50,21 @@ function firstLine(command: string, args: readonly string[]): string {
   return execFileSync(command, args, { encoding: 'utf8' }).split('\n')[0]!.trim();
 }
 
-/** Starts `size` members with data under `directory` (emptied first) and waits until all serve. */
-export async function startServer(kind: Kind, size: number, directory: string, basePort: number): Promise<Server> {
+/** How the measured event loop of kvd tells of itself: see loop-probe.ts. */
+const probeFile = join(dirname(fileURLToPath(import.meta.url)), 'loop-probe.js');
+
+/**
+ * Starts `size` members with data under `directory` (emptied first) and waits until all serve. With `probe` the event loops of kvd
+ * are measured, a millisecond exactly, which costs them a little.
+ */
+export async function startServer(
+  kind: Kind,
+  size: number,
+  directory: string,
+  basePort: number,
+  { probe = false }: { readonly probe?: boolean } = {},
+): Promise<Server> {
+  const isProbed = probe && kind === 'kvd';
   const { command, args, version } = programOf(kind);
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
@@ -62,11 +82,42 @@ export async function startServer(kind: Kind, size: number, directory: string, b
       ...['--listen-peer-urls', `http://${member.peer}`, '--initial-advertise-peer-urls', `http://${member.peer}`],
       ...['--initial-cluster', cluster, '--quota-backend-bytes', String(8 * 1024 ** 3)],
     ];
-    return spawn(command, [...args, ...flags], { stdio: ['ignore', log, log] });
+    const preload = isProbed ? ['--import', probeFile] : [];
+    const stdio = isProbed ? (['ignore', log, log, 'ipc'] as const) : (['ignore', log, log] as const);
+    const child = spawn(command, [...preload, ...args, ...flags], { stdio: [...stdio] });
+    closeSync(log);
+    return child;
   });
   await Promise.all(members.map((member) => serving(member.client)));
   const endpoints = await leaderFirst(members.map((member) => member.client));
-  return { kind, version, endpoints, usage: () => usageOf(children), stop: () => stopAll(children) };
+  return {
+    kind,
+    version,
+    endpoints,
+    usage: () => usageOf(children),
+    diskBytes: () => diskBytesOf(directory),
+    loops: () => Promise.all(isProbed ? children.map(askLoop) : []),
+    stop: () => stopAll(children),
+  };
+}
+
+async function askLoop(child: ChildProcess): Promise<LoopReport> {
+  child.send('report');
+  return (await once(child, 'message'))[0] as LoopReport;
+}
+
+/** Bytes of one block in what stat tells. */
+const statBlockBytes = 512;
+
+function diskBytesOf(directory: string): number {
+  let bytes = 0;
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) bytes += diskBytesOf(path);
+    // A file may be gone again: a segment of a log, a temporary name.
+    else bytes += (statSync(path, { throwIfNoEntry: false })?.blocks ?? 0) * statBlockBytes;
+  }
+  return bytes;
 }
 
 async function serving(endpoint: string): Promise<void> {

@@ -2,13 +2,13 @@
  * The load generator, run as a process of its own: a number of callers, each with one call under way, spread over connections
  * and endpoints, for a time. Reads its task from the command line as JSON and prints its findings as JSON.
  */
-import { PutRequest, RangeRequest, services } from '@quorate/proto';
 import { H2Connection } from './h2-connection.ts';
 import { Histogram } from './histogram.ts';
+import { type Operation, requests } from './requests.ts';
 
 export interface LoadTask {
   readonly endpoints: readonly string[];
-  readonly operation: 'put' | 'range' | 'serializable-range';
+  readonly operation: Operation;
   readonly callers: number;
   readonly connections: number;
   readonly warmUpMs: number;
@@ -68,24 +68,6 @@ export async function runLoad(task: LoadTask): Promise<LoadResult> {
     p50Ms: histogram.percentileMs(0.5),
     p99Ms: histogram.percentileMs(0.99),
   };
-}
-
-/** Request bytes are made ahead and reused, so that the generator's own work is small. */
-function requests(task: LoadTask): { path: string; next: () => Buffer } {
-  const value = Buffer.alloc(task.valueBytes, 'v');
-  const encoded: Buffer[] = [];
-  for (let i = 0; i < task.keyCount; i++) {
-    const key = Buffer.alloc(8);
-    key.writeBigUInt64BE(BigInt(i));
-    encoded.push(
-      task.operation === 'put'
-        ? PutRequest.encode(PutRequest.create({ key, value }))
-        : RangeRequest.encode(RangeRequest.create({ key, serializable: task.operation === 'serializable-range' })),
-    );
-  }
-  let at = 0;
-  const method = task.operation === 'put' ? services.kv.methods.put : services.kv.methods.range;
-  return { path: method.path, next: () => encoded[at++ % encoded.length]! };
 }
 
 function delay(ms: number): Promise<void> {

@@ -6,20 +6,8 @@
  * An answer with a DATA frame is a success; one that ends without is a failure (gRPC sends those as headers only).
  */
 import { connect, type Socket } from 'node:net';
+import { Flag, FrameType, frame, frameHeaderBytes, windowMax, writeFrameHeader } from './h2-frames.ts';
 
-const FrameType = {
-  data: 0,
-  headers: 1,
-  rstStream: 3,
-  settings: 4,
-  ping: 6,
-  goAway: 7,
-  windowUpdate: 8,
-  continuation: 9,
-};
-const Flag = { endStream: 1, ack: 1, endHeaders: 4 };
-const frameHeaderBytes = 9;
-const windowMax = 0x7fff_ffff;
 /** Bytes consumed after which the connection's window is topped up. */
 const windowRefill = 1 << 28;
 
@@ -33,6 +21,7 @@ export class H2Connection {
   readonly #calls = new Map<number, OnAnswer>();
   readonly #answered = new Set<number>();
   readonly #streams = new Map<number, { readonly onMessage: (message: Buffer) => void; partial: Buffer }>();
+  readonly #drains = new Map<number, { readonly onEnd: (bytes: number) => void; bytes: number }>();
   #nextStream = 1;
   #pending: Buffer = Buffer.alloc(0);
   #outgoing: Buffer[] = [];
@@ -87,6 +76,14 @@ export class H2Connection {
     }
     this.#sendWindow -= message.length + 5;
     this.#write(bytes);
+  }
+
+  /** Sends one request and reads its answers to the end, of whatever size; resolves with their bytes, which are 0 for a failure. */
+  drain(path: string, message: Buffer): Promise<number> {
+    return new Promise((resolve) => {
+      this.#drains.set(this.#nextStream, { onEnd: resolve, bytes: 0 });
+      this.call(path, message, () => {});
+    });
   }
 
   /** Opens a call that goes on: `onMessage` is given each answer, the function returned sends a message. */
@@ -196,6 +193,8 @@ export class H2Connection {
       this.#received = 0;
       this.#write(frame(FrameType.windowUpdate, 0, 0, update));
     }
+    const drain = this.#drains.get(stream);
+    if (drain !== undefined) drain.bytes += payload.length;
     const open = this.#streams.get(stream);
     if (open !== undefined) {
       open.partial = takeMessages(open.partial.length === 0 ? payload : Buffer.concat([open.partial, payload]), open);
@@ -207,6 +206,8 @@ export class H2Connection {
   }
 
   #onEnd(stream: number): void {
+    this.#drains.get(stream)?.onEnd(this.#drains.get(stream)!.bytes);
+    this.#drains.delete(stream);
     const call = this.#calls.get(stream);
     this.#calls.delete(stream);
     if (!this.#answered.delete(stream)) call?.(undefined);
@@ -232,22 +233,4 @@ function takeMessages(bytes: Buffer, { onMessage }: { readonly onMessage: (messa
     at = end;
   }
   return Buffer.from(bytes.subarray(at));
-}
-
-function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
-  const bytes = Buffer.allocUnsafe(frameHeaderBytes + payload.length);
-  writeFrameHeader(bytes, 0, { length: payload.length, type, flags, stream });
-  payload.copy(bytes, frameHeaderBytes);
-  return bytes;
-}
-
-function writeFrameHeader(
-  bytes: Buffer,
-  at: number,
-  header: { length: number; type: number; flags: number; stream: number },
-): void {
-  bytes.writeUIntBE(header.length, at, 3);
-  bytes[at + 3] = header.type;
-  bytes[at + 4] = header.flags;
-  bytes.writeUInt32BE(header.stream, at + 5);
 }

@@ -7,12 +7,14 @@ export class Histogram {
   readonly #counts = new Uint32Array(bucketsPerDecade * decades);
   #total = 0;
   #sumMs = 0;
+  #maxMs = 0;
 
   record(ms: number): void {
     const at = Math.floor(Math.log10(Math.max(ms, smallestMs) / smallestMs) * bucketsPerDecade);
     this.#counts[Math.min(at, this.#counts.length - 1)]!++;
     this.#total++;
     this.#sumMs += ms;
+    if (ms > this.#maxMs) this.#maxMs = ms;
   }
 
   get count(): number {
@@ -21,6 +23,10 @@ export class Histogram {
 
   get meanMs(): number {
     return this.#total === 0 ? 0 : this.#sumMs / this.#total;
+  }
+
+  get maxMs(): number {
+    return this.#maxMs;
   }
 
   /** `share` in (0, 1]: 0.99 for the 99th percentile. */
