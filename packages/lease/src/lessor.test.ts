@@ -36,6 +36,12 @@ function outcome(run: () => unknown): string {
   }
 }
 
+/** Promotes a member and lets it count in all its leases at once. */
+function promote(member: Lessor, extendMs: number): void {
+  member.promote(extendMs);
+  while (member.countMore(7));
+}
+
 /** The same leases and keys, opened anew. */
 function reopened(keys: readonly (readonly [string, LeaseId])[]): Lessor {
   const other = Lessor.open({ backend, clock, meter: silentMeter });
@@ -75,7 +81,7 @@ describe('time', () => {
   test('J01: times to live beyond 2^31 milliseconds are none the shorter', () => {
     const ttls = [2 ** 31 / 1000, 2 ** 32, leaseTtlMax].map(Math.floor);
     for (const [i, ttl] of ttls.entries()) lessor.grant(BigInt(i + 1), ttl);
-    lessor.promote(1_000);
+    promote(lessor, 1_000);
     clock.ms += 10_000;
     expect(lessor.hasDue).toBe(false);
     for (const [i, ttl] of ttls.entries()) expect(lessor.remainingOf(BigInt(i + 1))).toBe(ttl - 9);
@@ -92,7 +98,7 @@ describe('time', () => {
 
   test('a promotion gives every lease its time and the extension, a grant after it just its time', () => {
     lessor.grant(1n, 10);
-    lessor.promote(1_000);
+    promote(lessor, 1_000);
     lessor.grant(2n, 10);
     clock.ms += 9_999;
     expect(lessor.hasDue).toBe(false);
@@ -105,7 +111,7 @@ describe('time', () => {
 
   test('what is left is never negative and never more than was granted', () => {
     lessor.grant(1n, 10);
-    lessor.promote(5_000);
+    promote(lessor, 5_000);
     expect(lessor.remainingOf(1n)).toBe(10);
     clock.ms += 14_500;
     expect(lessor.remainingOf(1n)).toBe(0);
@@ -115,7 +121,7 @@ describe('time', () => {
 
   test('the end of a lease is proposed again while it is not gone', () => {
     lessor.grant(1n, 2);
-    lessor.promote(0);
+    promote(lessor, 0);
     clock.ms += 2_000;
     expect(lessor.takeDue(5, 7_000)).toEqual([1n]);
     expect(lessor.takeDue(5, 7_000)).toEqual([]);
@@ -128,7 +134,7 @@ describe('time', () => {
 
   test('B79: 5,000 leases that a new leader finds do not end all at once, and all of them end', () => {
     for (let i = 1; i <= 5_000; i++) lessor.grant(BigInt(i), 10);
-    lessor.promote(1_000);
+    promote(lessor, 1_000);
     clock.ms += 11_000;
     const perSecond: number[] = [];
     for (let second = 0; second < 7; second++) {
@@ -141,12 +147,46 @@ describe('time', () => {
     expect(lessor.size).toBe(0);
   });
 
+  test('a lease that is not counted in yet has its time all the same, and none ends before it is', () => {
+    for (let i = 1; i <= 10; i++) lessor.grant(BigInt(i), 10);
+    lessor.promote(1_000);
+    expect(lessor.countMore(4)).toBe(true);
+    clock.ms += 5_000;
+    expect(lessor.renew(9n)).toEqual({ is: 'renewed', ttl: 10 });
+    expect(lessor.remainingOf(8n)).toBe(6);
+    lessor.revoke(7n);
+    clock.ms += 6_000;
+    // Counted in so far: the first four and the one that was asked about.
+    expect(lessor.takeDue(10, 1_000_000).sort()).toEqual([1n, 2n, 3n, 4n, 8n]);
+    expect(lessor.renew(6n)).toEqual({ is: 'expired' });
+    expect(lessor.countMore(10)).toBe(false);
+    expect(lessor.takeDue(10, 1_000_000).sort()).toEqual([10n, 5n, 6n].sort());
+    clock.ms += 4_000;
+    expect(lessor.takeDue(10, 1_000_000)).toEqual([9n]);
+  });
+
+  test('what a member counted before it was deposed is forgotten', () => {
+    lessor.grant(1n, 10);
+    promote(lessor, 0);
+    clock.ms += 10_000;
+    lessor.demote();
+    expect(lessor.hasDue).toBe(false);
+    expect(lessor.takeDue(10, 1)).toEqual([]);
+    lessor.promote(500);
+    expect(lessor.hasDue).toBe(false);
+    expect(lessor.remainingOf(1n)).toBe(10);
+    expect(lessor.countMore(1)).toBe(true);
+    lessor.demote();
+    expect(lessor.countMore(1)).toBe(false);
+    expect(lessor.takeCheckpoints(1)).toEqual([]);
+  });
+
   test('those that end first are listed first', () => {
     lessor.grant(1n, 30);
     lessor.grant(2n, 10);
     lessor.grant(3n, 20);
     expect(lessor.list()).toEqual([2n, 3n, 1n]);
-    lessor.promote(0);
+    promote(lessor, 0);
     clock.ms += 5_000;
     lessor.renew(2n);
     clock.ms += 9_000;
@@ -158,7 +198,7 @@ describe('time', () => {
 describe('renewals', () => {
   test('begin the time anew', () => {
     lessor.grant(1n, 10);
-    lessor.promote(0);
+    promote(lessor, 0);
     for (let i = 0; i < 5; i++) {
       clock.ms += 9_999;
       expect(lessor.renew(1n)).toEqual({ is: 'renewed', ttl: 10 });
@@ -169,7 +209,7 @@ describe('renewals', () => {
 
   test('B76: a lease whose time is over is not renewed, and whoever asked is told when its end is decided', () => {
     lessor.grant(1n, 2);
-    lessor.promote(0);
+    promote(lessor, 0);
     clock.ms += 2_000;
     expect(lessor.renew(1n)).toEqual({ is: 'expired' });
     let told = 0;
@@ -184,7 +224,7 @@ describe('renewals', () => {
 
   test('whoever waits for an end is told when nobody counts any more', () => {
     lessor.grant(1n, 2);
-    lessor.promote(0);
+    promote(lessor, 0);
     let told = 0;
     lessor.whenSettled(1n, () => told++);
     lessor.demote();
@@ -193,7 +233,7 @@ describe('renewals', () => {
   });
 
   test('B81: a lease is unknown before its grant is applied', () => {
-    lessor.promote(0);
+    promote(lessor, 0);
     expect(lessor.renew(1n)).toEqual({ is: 'unknown' });
   });
 });
@@ -202,7 +242,7 @@ describe('checkpoints', () => {
   test('are taken of long leases that have run for a while, and again much later', () => {
     lessor.grant(1n, 600);
     lessor.grant(2n, 300);
-    lessor.promote(0);
+    promote(lessor, 0);
     clock.ms += checkpointAfterMs - 1;
     expect(lessor.takeCheckpoints(10)).toEqual([]);
     clock.ms += 1;
@@ -219,7 +259,7 @@ describe('checkpoints', () => {
     lessor.grant(1n, 600);
     lessor.checkpoint(1n, 100);
     const other = reopened([]);
-    other.promote(1_000);
+    promote(other, 1_000);
     expect(other.remainingOf(1n)).toBe(101);
     expect(other.ttlOf(1n)).toBe(600);
   });
@@ -228,26 +268,26 @@ describe('checkpoints', () => {
     lessor.grant(1n, 600);
     lessor.checkpoint(1n, 590);
     clock.ms += 400_000;
-    lessor.promote(1_000);
+    promote(lessor, 1_000);
     expect(lessor.remainingOf(1n)).toBe(191);
   });
 
   test('are taken back before a renewal counts', () => {
     lessor.grant(1n, 600);
-    lessor.promote(0);
+    promote(lessor, 0);
     lessor.checkpoint(1n, 100);
     clock.ms += 50_000;
     expect(lessor.renew(1n)).toEqual({ is: 'checkpointed' });
     lessor.checkpoint(1n, 0);
     expect(lessor.renew(1n)).toEqual({ is: 'renewed', ttl: 600 });
     lessor.demote();
-    lessor.promote(0);
+    promote(lessor, 0);
     expect(lessor.remainingOf(1n)).toBe(600);
   });
 
   test('that may still stand in the log are taken back too', () => {
     lessor.grant(1n, 600);
-    lessor.promote(0);
+    promote(lessor, 0);
     clock.ms += 20_000;
     lessor.takeCheckpoints(1);
     expect(lessor.renew(1n)).toEqual({ is: 'checkpointed' });
@@ -262,7 +302,7 @@ describe('checkpoints', () => {
 
   test('of the leader before, applied after the promotion, are believed', () => {
     lessor.grant(1n, 600);
-    lessor.promote(1_000);
+    promote(lessor, 1_000);
     lessor.checkpoint(1n, 100);
     expect(lessor.remainingOf(1n)).toBe(101);
   });
@@ -271,7 +311,7 @@ describe('checkpoints', () => {
     lessor.checkpoint(9n, 5);
     lessor.grant(1n, 10);
     lessor.checkpoint(1n, 1e9);
-    lessor.promote(0);
+    promote(lessor, 0);
     expect(lessor.remainingOf(1n)).toBe(10);
     lessor.checkpoint(1n, -5);
     expect(lessor.renew(1n)).toEqual({ is: 'renewed', ttl: 10 });
@@ -287,7 +327,7 @@ describe('checkpoints', () => {
     const grantedMs = clock.ms;
     let changes = 0;
     let leader = members[0]!;
-    leader.promote(electionMs);
+    promote(leader, electionMs);
     for (; !leader.hasDue; clock.ms += 500) {
       expect(clock.ms - grantedMs).toBeLessThan(3_600_000);
       for (const { id, remainingTTL } of leader.takeCheckpoints(10)) {
@@ -297,7 +337,7 @@ describe('checkpoints', () => {
       changes++;
       leader.demote();
       leader = members[changes % 3]!;
-      leader.promote(electionMs);
+      promote(leader, electionMs);
     }
     const livedMs = clock.ms - grantedMs;
     expect(livedMs).toBeGreaterThanOrEqual(600_000);
@@ -347,6 +387,7 @@ describe('laws', () => {
     fc.record({ do: fc.constant('checkpoint' as const) }),
     fc.record({ do: fc.constant('expire' as const) }),
     fc.record({ do: fc.constant('newLeader' as const) }),
+    fc.record({ do: fc.constant('countMore' as const), max: fc.nat({ max: 3 }) }),
   );
 
   /** Leases as one would write them down: when each was last granted or renewed, and what hangs on it. */
@@ -360,7 +401,7 @@ describe('laws', () => {
       fc.asyncProperty(fc.array(step, { maxLength: 80 }), async (steps) => {
         backend = await openBackend();
         lessor = Lessor.open({ backend, clock, meter: silentMeter });
-        lessor.promote(0);
+        promote(lessor, 0);
         const model: Model = { leases: new Map(), keys: new Map() };
         for (const one of steps) take(one, model);
         const all = [...model.keys];
@@ -377,10 +418,22 @@ describe('laws', () => {
           }
           for (const key of ['a', 'b', 'c', '\xff']) expect(member.leaseOf(key)).toBe(model.keys.get(key) ?? 0n);
         }
+        expectAllToEnd(model);
       }),
       { numRuns: 300 },
     );
   });
+
+  /** Every lease that nobody renews any more ends, none of them early. */
+  function expectAllToEnd(model: Model): void {
+    while (lessor.countMore(1));
+    for (let passes = 0; model.leases.size > 0 && passes < 10; passes++) {
+      clock.ms += 100_000;
+      take({ do: 'expire' }, model);
+    }
+    expect([...model.leases.keys()]).toEqual([]);
+    expect(lessor.hasDue).toBe(false);
+  }
 
   function drop(id: LeaseId, model: Model): void {
     for (const key of lessor.keysOf(id)) {
@@ -425,6 +478,9 @@ describe('laws', () => {
         lessor.demote();
         lessor.promote(1_000);
         break;
+      case 'countMore':
+        lessor.countMore(one.max);
+        break;
       case 'expire':
         for (const id of lessor.takeDue(10, 1)) {
           const { ttl, sinceMs } = model.leases.get(id)!;
@@ -465,7 +521,7 @@ test('metrics count grants, revocations, renewals that were granted, and the tim
     histogram: ({ name }) => ({ observe: (value) => note(name.replace('etcd_debugging_lease_', ''), value) }),
   };
   const counted = Lessor.open({ backend: await openBackend(), clock, meter });
-  counted.promote(0);
+  promote(counted, 0);
   counted.grant(1n, 60);
   counted.grant(2n, 5);
   expect(outcome(() => counted.grant(2n, 5))).toBe('leaseExist');

@@ -9,6 +9,9 @@
  * A checkpoint says how much of a lease was left when it was taken. All members begin to count down from there by their own
  * clocks when they apply it, and a renewal takes it back through the log before it is answered; so whoever comes to lead goes on
  * where the lease stands, and never ends it early.
+ *
+ * To begin and to cease to count costs the same for one lease as for a million: it begins a new tenure, and a lease is counted in
+ * when it is next asked about, or by and by. Until then its end is proposed by nobody.
  */
 import { type Backend, buckets } from '@quorate/backend';
 import {
@@ -23,6 +26,7 @@ import {
   noLease,
 } from '@quorate/base';
 import { DecodeError, KvError, LeaseRecord } from '@quorate/proto';
+import { EndSpread } from './end-spread.ts';
 import { ExpiryQueue, type Queued } from './expiry-queue.ts';
 import { type LeaseMetrics, leaseMetrics } from './metrics.ts';
 import {
@@ -50,11 +54,11 @@ interface Lease extends Queued {
   checkpointedAtMs: number;
   /** When this primary proposed a checkpoint that may still stand in the log; undefined when there is none. */
   proposedMs: number | undefined;
-  /** When it ends; Infinity where nobody counts. `dueMs` is when its end is to be proposed (again). */
+  /** The tenure in which it was counted in; what `endsMs`, `dueMs` and `proposedMs` say, and its place, are of that one alone. */
+  tenure: number;
+  /** When it ends. `dueMs` is when its end is to be proposed (again). */
   endsMs: number;
   readonly keys: Set<Key>;
-  /** Told when it is gone or runs anew, or when this member stops to count. */
-  readonly waiting: Set<() => void>;
 }
 
 /** Rows read in one go at start. */
@@ -65,10 +69,17 @@ export class Lessor {
   readonly #clock: Pick<Clock, 'nowMs'>;
   readonly #leases = new Map<LeaseId, Lease>();
   readonly #leaseOfKey = new Map<Key, Lease>();
-  readonly #queue = new ExpiryQueue<Lease>();
+  /** Told when a lease is gone or runs anew, or when this member stops to count. */
+  readonly #waiting = new Map<LeaseId, Set<() => void>>();
   readonly #metrics: LeaseMetrics;
-  /** Milliseconds a promotion adds; undefined while this member is not the primary. */
-  #extendMs: number | undefined;
+  /** Grows with every promotion and demotion. */
+  #tenure = 0;
+  /** Of those that are counted in. */
+  #queue = new ExpiryQueue<Lease>();
+  /** The last promotion; undefined while this member is not the primary. */
+  #promotion: { readonly atMs: number; readonly extendMs: number } | undefined;
+  /** While leases are left to be counted in: where that has got to, and where their ends go. */
+  #countingIn: { readonly left: Iterator<Lease>; readonly spread: EndSpread } | undefined;
 
   private constructor({ backend, clock, meter }: LessorOptions) {
     this.#backend = backend;
@@ -94,7 +105,7 @@ export class Lessor {
 
   /** Whether this member counts the time. */
   get isPrimary(): boolean {
-    return this.#extendMs !== undefined;
+    return this.#promotion !== undefined;
   }
 
   has(id: LeaseId): boolean {
@@ -120,10 +131,10 @@ export class Lessor {
     const lease = this.#mustHave(id);
     invariant(lease.keys.size === 0, 'lease revoked before its keys', { id: formatId(id), keys: lease.keys.size });
     this.#leases.delete(id);
-    this.#queue.delete(lease);
+    if (this.#isCounted(lease)) this.#queue.delete(lease);
     this.#backend.remove(buckets.lease, rowKeyOf(id));
     this.#metrics.revoked.add();
-    tell(lease);
+    this.#tell(id);
   }
 
   /** Notes that `remainingTtl` seconds are left, or, with 0, that the lease was renewed. A lease that is gone is passed over. */
@@ -132,13 +143,16 @@ export class Lessor {
     if (lease === undefined) return;
     lease.remainingTtl = Math.min(Math.max(remainingTtl, 0), lease.ttl);
     lease.checkpointedAtMs = this.#clock.nowMs();
-    const isOwn = lease.proposedMs !== undefined;
+    const isCounted = this.#isCounted(lease);
+    const isOwn = isCounted && lease.proposedMs !== undefined;
     lease.proposedMs = undefined;
     this.#store(lease);
     if (!this.isPrimary) return;
     if (lease.remainingTtl === 0) {
       this.#startFresh(lease);
-      tell(lease);
+      this.#tell(id);
+    } else if (!isCounted) {
+      this.#countIn(lease);
     } else if (!isOwn) {
       // What the leader before knew, and this one promoted without it. An own checkpoint may be behind a renewal under way.
       this.#endAt(lease, Math.min(lease.endsMs, this.#promotedEnd(lease)));
@@ -183,41 +197,50 @@ export class Lessor {
   /** Whole seconds until it ends, from 0 to what it was granted; counted on the primary only. */
   remainingOf(id: LeaseId): number {
     const lease = this.#mustHave(id);
-    const left = Math.floor((lease.endsMs - this.#clock.nowMs()) / 1000);
+    const left = Math.floor((this.#endOf(lease) - this.#clock.nowMs()) / 1000);
     return Math.min(lease.ttl, Math.max(left, 0));
   }
 
   /** All ids, those that end first in front; where nobody counts, those with the shortest time to live. */
   list(): LeaseId[] {
-    const order = (a: Lease, b: Lease): number => compare(a.endsMs, b.endsMs) || a.ttl - b.ttl || compare(a.id, b.id);
+    this.countMore(Number.POSITIVE_INFINITY);
+    const byEnd = (a: Lease, b: Lease): number => (this.isPrimary ? compare(a.endsMs, b.endsMs) : 0);
+    const order = (a: Lease, b: Lease): number => byEnd(a, b) || a.ttl - b.ttl || compare(a.id, b.id);
     return [...this.#leases.values()].sort(order).map((lease) => lease.id);
   }
 
   // The primary.
 
-  /** Begins to count: every lease has what it has left, and `extendMs` for the time that nobody could renew it. */
+  /**
+   * Begins to count: every lease has what it has left, and `extendMs` for the time that nobody could renew it. Those that would all
+   * end at once end one second after the other, as fast as they can be revoked. {@link countMore} is to be called until it is done.
+   */
   promote(extendMs: number): void {
-    this.#extendMs = extendMs;
-    const leases = [...this.#leases.values()];
-    for (const lease of leases) lease.endsMs = this.#promotedEnd(lease);
-    leases.sort((a, b) => a.endsMs - b.endsMs);
-    // Those that would all end at once end one window after the other, as fast as they can be revoked.
-    for (const [i, lease] of leases.entries()) {
-      const before = leases[i - promotedPerSecond];
-      const endsMs = before === undefined ? lease.endsMs : Math.max(lease.endsMs, before.endsMs + 1_000);
-      this.#endAt(lease, endsMs);
+    this.#beginTenure();
+    this.#promotion = { atMs: this.#clock.nowMs(), extendMs };
+    this.#countingIn = { left: this.#leases.values(), spread: new EndSpread(promotedPerSecond) };
+  }
+
+  /** Counts in up to `max` leases after a promotion: no other's end is ever due. True while there are more. */
+  countMore(max: number): boolean {
+    if (this.#countingIn === undefined) return false;
+    for (let i = 0; i < max; i++) {
+      const next = this.#countingIn.left.next();
+      if (next.done === true) {
+        this.#countingIn = undefined;
+        return false;
+      }
+      if (!this.#isCounted(next.value)) this.#countIn(next.value);
     }
+    return true;
   }
 
   /** Stops to count. Whoever waits for a lease to end is told. */
   demote(): void {
-    this.#extendMs = undefined;
-    this.#queue.clear();
-    for (const lease of this.#leases.values()) {
-      lease.endsMs = Number.POSITIVE_INFINITY;
-      lease.proposedMs = undefined;
-      tell(lease);
-    }
+    this.#beginTenure();
+    this.#promotion = undefined;
+    this.#countingIn = undefined;
+    for (const id of [...this.#waiting.keys()]) this.#tell(id);
   }
 
   /** Lets a lease run anew, if that can be answered now. */
@@ -226,7 +249,7 @@ export class Lessor {
     const lease = this.#leases.get(id);
     if (lease === undefined) return { is: 'unknown' };
     const nowMs = this.#clock.nowMs();
-    if (lease.endsMs <= nowMs) return { is: 'expired' };
+    if (this.#endOf(lease) <= nowMs) return { is: 'expired' };
     // Even when a checkpoint must be taken back before this counts: its end must not be proposed meanwhile.
     this.#endAt(lease, nowMs + lease.ttl * 1000);
     const isCheckpointed = lease.remainingTtl > 0 || lease.proposedMs !== undefined;
@@ -240,13 +263,17 @@ export class Lessor {
    * counts. Returns how to forget it.
    */
   whenSettled(id: LeaseId, fn: () => void): () => void {
-    const lease = this.#leases.get(id);
-    if (lease === undefined || !this.isPrimary) {
+    if (!this.#leases.has(id) || !this.isPrimary) {
       fn();
       return () => {};
     }
-    lease.waiting.add(fn);
-    return () => lease.waiting.delete(fn);
+    const waiting = this.#waiting.get(id) ?? new Set();
+    this.#waiting.set(id, waiting);
+    waiting.add(fn);
+    return () => {
+      waiting.delete(fn);
+      if (waiting.size === 0 && this.#waiting.get(id) === waiting) this.#waiting.delete(id);
+    };
   }
 
   /** Whether any end is to be proposed now. */
@@ -274,6 +301,7 @@ export class Lessor {
     if (!this.isPrimary) return taken;
     for (const lease of this.#leases.values()) {
       if (taken.length === max) break;
+      if (!this.#isCounted(lease)) continue;
       const leftMs = lease.endsMs - nowMs;
       if (lease.ttl <= checkpointTtlMin || leftMs <= 0) continue;
       if (lease.proposedMs !== undefined && nowMs - lease.proposedMs < checkpointAgainMs) continue;
@@ -288,21 +316,54 @@ export class Lessor {
     return taken;
   }
 
+  #beginTenure(): void {
+    this.#tenure++;
+    this.#queue = new ExpiryQueue();
+  }
+
+  /** Whether this primary knows when it ends. */
+  #isCounted(lease: Lease): boolean {
+    return this.isPrimary && lease.tenure === this.#tenure;
+  }
+
+  #countIn(lease: Lease): void {
+    const endsMs = this.#promotedEnd(lease);
+    this.#endAt(lease, this.#countingIn?.spread.place(endsMs) ?? endsMs);
+  }
+
+  /** When it ends; Infinity where nobody counts. */
+  #endOf(lease: Lease): number {
+    if (!this.isPrimary) return Number.POSITIVE_INFINITY;
+    if (!this.#isCounted(lease)) this.#countIn(lease);
+    return lease.endsMs;
+  }
+
   #startFresh(lease: Lease): void {
     this.#endAt(lease, this.#clock.nowMs() + lease.ttl * 1000);
   }
 
   #endAt(lease: Lease, endsMs: number): void {
+    if (!this.#isCounted(lease)) {
+      lease.tenure = this.#tenure;
+      lease.proposedMs = undefined;
+      lease.place = -1;
+    }
     lease.endsMs = endsMs;
     this.#queue.set(lease, endsMs);
   }
 
-  /** When a lease ends if counting begins now. */
+  /** When a lease ends whose time goes on from the promotion, or from a checkpoint. */
   #promotedEnd(lease: Lease): number {
-    const nowMs = this.#clock.nowMs();
-    const countedMs = lease.remainingTtl === 0 ? 0 : nowMs - lease.checkpointedAtMs;
-    const leftMs = (lease.remainingTtl === 0 ? lease.ttl : lease.remainingTtl) * 1000 - countedMs;
-    return nowMs + Math.max(leftMs, 0) + (this.#extendMs ?? 0);
+    const { atMs, extendMs } = this.#promotion!;
+    const endsMs =
+      lease.remainingTtl === 0 ? atMs + lease.ttl * 1000 : lease.checkpointedAtMs + lease.remainingTtl * 1000;
+    return Math.max(endsMs, atMs) + extendMs;
+  }
+
+  #tell(id: LeaseId): void {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    for (const fn of waiting ?? []) fn();
   }
 
   #restore(key: Key, value: Buffer): void {
@@ -324,9 +385,9 @@ export class Lessor {
       remainingTtl,
       checkpointedAtMs: this.#clock.nowMs(),
       proposedMs: undefined,
+      tenure: 0,
       endsMs: Number.POSITIVE_INFINITY,
       keys: new Set(),
-      waiting: new Set(),
       dueMs: 0,
       place: -1,
     };
@@ -344,12 +405,6 @@ export class Lessor {
     if (lease === undefined) throw new KvError('leaseNotFound');
     return lease;
   }
-}
-
-function tell(lease: Lease): void {
-  const waiting = [...lease.waiting];
-  lease.waiting.clear();
-  for (const fn of waiting) fn();
 }
 
 function rowKeyOf(id: LeaseId): Key {

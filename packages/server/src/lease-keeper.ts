@@ -41,6 +41,8 @@ const passMs = 500;
 const revokesPerPass = 500;
 /** Most leases in one checkpoint entry. */
 const checkpointsMax = 1_000;
+/** Leases counted in by one turn after a promotion: less than a millisecond, a few before that code is warm. */
+const countedPerTurn = 1_000;
 /** Passes between two looks at what needs a checkpoint: that look is at every lease. */
 const passesPerCheckpoint = 4;
 
@@ -110,6 +112,15 @@ export class LeaseKeeper {
   #promote(lessor: Lessor): void {
     this.#term = this.#options.term();
     lessor.promote(this.#options.electionMs);
+    this.#countMore(lessor, this.#term);
+  }
+
+  /** Very many leases are counted in over many turns. */
+  #countMore(lessor: Lessor, term: number): void {
+    if (!lessor.countMore(countedPerTurn)) return;
+    this.#options.clock.soon(() => {
+      if (this.#term === term && this.#primary() === lessor) this.#countMore(lessor, term);
+    });
   }
 
   /** The leases, while this member counts their time. */
