@@ -31,13 +31,21 @@ export function watchEventLoop(clock: Clock, meter: Meter, onDelay: (delayMs: nu
   const intervals = monitorEventLoopDelay({ resolution: loopCheckMs });
   intervals.enable();
   let timer: Timer;
-  const arm = (): void => {
-    timer = clock.after(loopReadMs, () => {
-      onDelay(takeDelays(intervals, delays));
-      arm();
+  // The monitor begins anew with the first look it takes, so what happens until then is ours to see.
+  const lookFirst = (): void => {
+    const beganMs = clock.nowMs();
+    timer = clock.after(loopCheckMs, () => {
+      const firstMs = Math.max(0, clock.nowMs() - beganMs - loopCheckMs);
+      delays.observe(firstMs / 1000);
+      timer = clock.after(loopReadMs, () => read(firstMs));
     });
   };
-  arm();
+  const read = (firstMs: number): void => {
+    const longestMs = Math.max(firstMs, takeDelays(intervals, delays));
+    lookFirst();
+    onDelay(longestMs);
+  };
+  lookFirst();
   return () => {
     timer.cancel();
     intervals.disable();
