@@ -2,8 +2,7 @@
  * The client's end of one HTTP/2 connection, made of the same parts as the server's: all frames of a socket read are handled in
  * one go, all that was sent in a turn leaves in one write.
  */
-import { connect, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import type { Socket } from 'node:net';
 import type { Timer } from '@quorate/base';
 import { Status } from '@quorate/proto';
 import type { CallListener, ConnectOptions, RpcCall, RpcConnection } from '../../client.ts';
@@ -11,9 +10,8 @@ import type { RpcStatus } from '../../respond.ts';
 import { ControlFrames } from '../control.ts';
 import { Decompressor } from '../decompressor.ts';
 import { FrameReader } from '../frame-reader.ts';
-import { ErrorCode, frameBytesDefault, prefaceText, Setting, streamIdLimit, windowDefault } from '../frames.ts';
+import { ErrorCode, frameBytesDefault, streamIdLimit } from '../frames.ts';
 import { ConnectionError } from '../h2-errors.ts';
-import { encodeFields } from '../hpack-encoder.ts';
 import { Keepalive } from '../keepalive.ts';
 import { type H2Limits, h2Limits } from '../limits.ts';
 import { ChunkPool, Output } from '../output.ts';
@@ -22,11 +20,13 @@ import { SocketWriter } from '../socket-writer.ts';
 import { StreamTable } from '../stream-table.ts';
 import { ClientCall } from './client-call.ts';
 import { type ClientFrameHost, ClientFrames } from './client-frames.ts';
+import { dial, failureOf } from './dial.ts';
+import { greet } from './greeting.ts';
+import { RequestHeaders } from './request-headers.ts';
 import { UnaryAnswer } from './unary-answer.ts';
 
 /** How long the server has to read our last words before the socket is destroyed. */
 const lastWordsMs = 1_000;
-const preface = Buffer.from(prefaceText, 'latin1');
 const keepalivePing = Buffer.from('is there');
 
 /** Connects to a server that speaks HTTP/2 from the first byte. Returns at once. */
@@ -49,6 +49,7 @@ class ClientConnection implements RpcConnection, ClientFrameHost {
   private readonly writer: SocketWriter;
   private readonly reader = new FrameReader(frameBytesDefault);
   private readonly frames: ClientFrames;
+  private readonly headers: RequestHeaders;
   private readonly keepalive: Keepalive;
   private readonly handshake: Timer;
   private endTimer: Timer | undefined = undefined;
@@ -66,9 +67,9 @@ class ClientConnection implements RpcConnection, ClientFrameHost {
     const { clock, host, port, keepalive } = options;
     this.decompressor = new Decompressor(clock, options.receiveBytesMax);
     const output = new Output(new ChunkPool());
-    output.append(preface);
     this.sender = new Sender(output, limits.socketBytesMax);
     this.control = new ControlFrames(output);
+    greet(output, this.control, limits);
     this.scheduledFlush = () => {
       if (this.flushScheduled) this.flush();
     };
@@ -80,14 +81,15 @@ class ClientConnection implements RpcConnection, ClientFrameHost {
       { sendPing: () => this.ping(), keepaliveFailed: () => this.fail('the server does not answer pings') },
     );
     this.frames = new ClientFrames(this);
+    this.headers = new RequestHeaders(options);
     this.handshake = clock.after(options.connectTimeoutMs, () => this.fail('connecting timed out'));
     socket.on('data', (chunk: Buffer) => this.onData(chunk));
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      this.failure ??= reasonOf(error, `${host}:${port}`);
+      this.failure ??= failureOf(error, `${host}:${port}`);
     });
     socket.on('end', () => this.fail('the server closed the connection'));
     socket.on('close', () => this.onClose());
-    this.sendSettings();
+    this.flushLater();
   }
 
   // ---- what the owner does
@@ -97,7 +99,7 @@ class ClientConnection implements RpcConnection, ClientFrameHost {
   }
 
   open(path: string, listener: CallListener, timeoutMs?: number): RpcCall {
-    const { clock, host, port } = this.options;
+    const { clock } = this.options;
     const refusal = this.refusal();
     if (refusal !== undefined) {
       const refused = new ClientCall(0, this, listener);
@@ -109,7 +111,7 @@ class ClientConnection implements RpcConnection, ClientFrameHost {
     const call = new ClientCall(id, this, listener);
     this.lastStreamId = id;
     this.streams.add(call);
-    this.sender.headers(id, requestBlock(path, `${host}:${port}`, timeoutMs), false);
+    this.sender.headers(id, this.headers.block(path, timeoutMs), false);
     if (timeoutMs !== undefined) call.setDeadline(clock.after(timeoutMs, () => call.expire()));
     this.flushLater();
     return call;
@@ -195,17 +197,6 @@ class ClientConnection implements RpcConnection, ClientFrameHost {
     this.flush();
   }
 
-  private sendSettings(): void {
-    const { limits } = this;
-    this.control.settings([
-      [Setting.enablePush, 0],
-      [Setting.initialWindowSize, limits.streamWindowBytes],
-      [Setting.maxHeaderListSize, limits.headerListBytesMax],
-    ]);
-    this.control.windowUpdate(0, limits.connectionWindowBytes - windowDefault);
-    this.flushLater();
-  }
-
   private ping(): void {
     this.control.ping(keepalivePing, 0, 0);
     this.flushLater();
@@ -264,30 +255,4 @@ class ClientConnection implements RpcConnection, ClientFrameHost {
 
 function unavailable(message: string): RpcStatus {
   return { code: Status.UNAVAILABLE, message };
-}
-
-function reasonOf({ message, code }: NodeJS.ErrnoException, address: string): string {
-  // With several addresses the error is a list without a message of its own.
-  if (message === '') return `connect ${code} ${address}`;
-  // OpenSSL puts the reason between the names of its functions and files.
-  const reason = /:SSL routines:[^:]*:([^:\n]+)/.exec(message)?.[1];
-  return reason === undefined ? message : `${address}: tls: ${reason}`;
-}
-
-/** What is written before a secure connection stands waits for it. */
-function dial({ host, port, tls }: ConnectOptions): Socket {
-  if (tls === undefined) return connect({ host, port, noDelay: true });
-  return connectTls({ ...tls.connectOptions(host), port }).setNoDelay(true);
-}
-
-function requestBlock(path: string, authority: string, timeoutMs: number | undefined): Buffer {
-  return encodeFields([
-    [':method', 'POST'],
-    [':scheme', 'http'],
-    [':path', path],
-    [':authority', authority],
-    ['content-type', 'application/grpc'],
-    ['te', 'trailers'],
-    ...(timeoutMs === undefined ? [] : ([['grpc-timeout', `${Math.min(Math.ceil(timeoutMs), 99_999_999)}m`]] as const)),
-  ]);
 }
