@@ -28,7 +28,8 @@ export interface ReceivingHost {
 export abstract class RequestStream extends Stream {
   private readonly receivingHost: ReceivingHost;
   protected readonly isGzip: boolean;
-  private readonly contentBytes: number;
+  /** What content-length promised; -1: nothing. */
+  protected contentBytes: number;
   private body: RequestBody | undefined = undefined;
   /** Bytes of messages and their prefixes so far. */
   private bodyBytes = 0;

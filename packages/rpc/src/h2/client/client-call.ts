@@ -13,7 +13,7 @@ import type { HeaderField } from '../header-field.ts';
 import type { DecodedBlock } from '../hpack-decoder.ts';
 import { type ReceivingHost, RequestStream } from '../request-stream.ts';
 import type { Sender } from '../sender.ts';
-import { areTrailingFields, grpcStatusOf, httpStatusOf, strangerStatus } from './response-head.ts';
+import { areTrailingFields, contentBytesOf, grpcStatusOf, httpStatusOf, strangerStatus } from './response-head.ts';
 
 /** What a call needs of its connection. */
 export interface ClientCallHost extends ReceivingHost {
@@ -113,6 +113,9 @@ export class ClientCall extends RequestStream implements RpcCall {
       return;
     }
     this.headSeen = true;
+    const contentBytes = contentBytesOf(fields);
+    if (contentBytes === undefined) throw this.malformed('malformed content-length');
+    this.contentBytes = contentBytes;
     const stranger = strangerStatus(fields, httpStatus);
     if (isLast) this.lastStatus = grpcStatusOf(fields) ?? stranger;
     else if (stranger !== undefined) this.finish(stranger);

@@ -9,7 +9,8 @@ export function httpStatusOf(fields: readonly HeaderField[]): number | undefined
   let regularSeen = false;
   for (const { name, value, kind } of fields) {
     if (name === ':status') {
-      if (status !== undefined || regularSeen || !/^[1-9][0-9]{2}$/.test(value)) return undefined;
+      // HTTP/2 has no 101 (RFC 9113, 8.6).
+      if (status !== undefined || regularSeen || !/^[1-9][0-9]{2}$/.test(value) || value === '101') return undefined;
       status = Number(value);
     } else {
       if (!isRegular(name, kind)) return undefined;
@@ -17,6 +18,17 @@ export function httpStatusOf(fields: readonly HeaderField[]): number | undefined
     }
   }
   return status;
+}
+
+/** What content-length promises, -1 when there is none; undefined when it is no number, or several (RFC 9110, 8.6). */
+export function contentBytesOf(fields: readonly HeaderField[]): number | undefined {
+  let contentBytes = -1;
+  for (const { value, kind } of fields) {
+    if (kind !== FieldKind.contentLength) continue;
+    if (!/^\d{1,15}$/.test(value) || (contentBytes !== -1 && contentBytes !== Number(value))) return undefined;
+    contentBytes = Number(value);
+  }
+  return contentBytes;
 }
 
 /** Whether `fields` may follow a body. */
