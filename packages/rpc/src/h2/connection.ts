@@ -8,6 +8,7 @@
  * another turn, are written together at the end of the microtasks of that turn.
  */
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { Timer } from '@quorate/base';
 import { commonNameOf } from '@quorate/tls';
 import type { ServeOptions } from '../transport.ts';
@@ -55,6 +56,7 @@ export class Connection implements FrameHost {
   readonly decompressor: Decompressor;
   readonly peer: string;
   readonly commonName: string | undefined;
+  readonly isSecure: boolean;
   readonly streams: StreamTable<Call> = new StreamTable<Call>();
   readonly sender: Sender;
   readonly control: ControlFrames;
@@ -84,6 +86,7 @@ export class Connection implements FrameHost {
     this.socket = socket;
     this.peer = peerOf(socket);
     this.commonName = commonNameOf(socket);
+    this.isSecure = socket instanceof TLSSocket;
     this.options = options;
     this.limits = limits;
     this.routes = context.routes;

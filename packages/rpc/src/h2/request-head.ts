@@ -60,6 +60,7 @@ export class RequestHead implements Metadata {
 
 interface Parts {
   httpMethod: string;
+  scheme: string;
   path: string;
   contentType: string;
   timeout: string | undefined;
@@ -67,10 +68,18 @@ interface Parts {
   contentBytes: number;
 }
 
-/** Reads a request's fields; undefined when the request is malformed (RFC 9113, 8.1.1). */
-export function readRequestHead(fields: readonly HeaderField[], routes: Routes): RequestHead | undefined {
+/**
+ * Reads a request's fields; undefined when the request is malformed (RFC 9113, 8.1.1). `isSecure`: it came over TLS, where etcd
+ * takes the schemes of HTTP only; which of them it is counts nowhere, and without TLS etcd takes any.
+ */
+export function readRequestHead(
+  fields: readonly HeaderField[],
+  routes: Routes,
+  isSecure: boolean,
+): RequestHead | undefined {
   const parts: Parts = {
     httpMethod: '',
+    scheme: '',
     path: '',
     contentType: '',
     timeout: undefined,
@@ -87,12 +96,13 @@ export function readRequestHead(fields: readonly HeaderField[], routes: Routes):
       pseudoSeen |= 1 << kind;
       if (kind === FieldKind.path) parts.path = field.value;
       else if (kind === FieldKind.method) parts.httpMethod = field.value;
+      else if (kind === FieldKind.scheme) parts.scheme = field.value;
       continue;
     }
     regularSeen = true;
     if (kind !== FieldKind.regular && !takeField(field, parts)) return undefined;
   }
-  if (!isComplete(parts, pseudoSeen)) return undefined;
+  if (!isComplete(parts, pseudoSeen, isSecure)) return undefined;
   return new RequestHead(parts, fields, routes);
 }
 
@@ -131,10 +141,11 @@ function takeField(field: HeaderField, parts: Parts): boolean {
 
 const schemeAndPath = (1 << FieldKind.scheme) | (1 << FieldKind.path);
 
-function isComplete(parts: Parts, pseudoSeen: number): boolean {
+function isComplete(parts: Parts, pseudoSeen: number, isSecure: boolean): boolean {
   if (parts.httpMethod === '') return false;
   // CONNECT has neither scheme nor path (RFC 9113, 8.5), everything else both.
   if (parts.httpMethod === 'CONNECT') return (pseudoSeen & schemeAndPath) === 0;
+  if (isSecure && parts.scheme !== 'https' && parts.scheme !== 'http') return false;
   return (pseudoSeen & schemeAndPath) === schemeAndPath && parts.path !== '';
 }
 

@@ -15,6 +15,8 @@ import type { StreamTable } from './stream-table.ts';
 export interface OpenerHost extends CallHost {
   readonly streams: StreamTable<Call>;
   readonly routes: Routes;
+  /** The client came over TLS. */
+  readonly isSecure: boolean;
   /** No new streams are taken. */
   readonly refusing: boolean;
   /** Time of this turn. */
@@ -77,7 +79,7 @@ export class RequestOpener {
     const versionBefore = table.version;
     const { fields, tooLarge } = this.decoder.decode(bytes, start, end);
     if (tooLarge) return 'too large';
-    const head = readRequestHead(fields, this.host.routes);
+    const head = readRequestHead(fields, this.host.routes, this.host.isSecure);
     if (head === undefined) throw new StreamError(id, ErrorCode.protocolError, 'malformed request');
     // A time-out is another one in every request; remembering it would only drive out what comes again.
     if (table.version === versionBefore && head.timeoutMs === undefined) {
