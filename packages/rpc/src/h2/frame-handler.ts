@@ -161,7 +161,9 @@ export class FrameHandler implements FrameSink {
 
   /** A complete header block: a new request, or the trailers of one. */
   private onBlock(streamId: number, isLast: boolean, bytes: Buffer, start: number, end: number): void {
-    if (streamId > this.opener.lastStreamId) {
+    const { lastStreamId } = this.opener;
+    if (streamId > lastStreamId) {
+      if (streamId - lastStreamId > 2) this.closedStreams.skip(lastStreamId, streamId);
       this.opener.open(streamId, isLast, bytes, start, end);
       return;
     }
@@ -243,6 +245,8 @@ export class FrameHandler implements FrameSink {
   private onClosedStream(streamId: number): void {
     if (this.isIdle(streamId)) throw protocolError('frame on an idle stream');
     switch (this.closedStreams.reason(streamId)) {
+      case 'skipped':
+        throw protocolError('stream numbers go up only');
       case 'normally':
         throw new ConnectionError(ErrorCode.streamClosed, 'frame after the end of its stream');
       case 'byClient':
