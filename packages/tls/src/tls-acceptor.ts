@@ -86,9 +86,10 @@ export class TlsAcceptor {
 
   async #admit(socket: TLSSocket): Promise<void> {
     const { settings, onSecure } = this.#options;
-    socket.on('error', () => {
-      // A connection that was reset; 'close' follows.
-    });
+    // A connection that was reset, or a client that wants another handshake, which Node reports and leaves open.
+    socket.on('error', () => socket.destroy());
+    // HTTP/2 forbids it (RFC 9113, 9.2.1), and Go's servers never have it.
+    socket.disableRenegotiation();
     if (wantsClientCertificate(settings)) {
       const refusal = await clientRefusal(socket, settings, this.#revoked.current);
       if (socket.destroyed) return;
