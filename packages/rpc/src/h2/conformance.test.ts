@@ -17,6 +17,7 @@ import {
   pingFrame,
   preface,
   putFrames,
+  type RawFrame,
   rawFrame,
   rstFrame,
   settingsFrame,
@@ -108,6 +109,41 @@ describe('4 frames', () => {
     }
   });
 
+  test('4.1: whatever the server sends has known types, defined flags, and the reserved bit unset', async () => {
+    const client = await probe.client();
+    client.send(putFrames(1), pingFrame(), headersFrame(3, grpcFields(watchPath)), rstFrame(3));
+    client.send(headersFrame(5, [[':method', 'POST']]), headersFrame(7, grpcFields('/no/where')));
+    await client.settle();
+    client.send(dataFrame(0, nothing));
+    await client.closed;
+    const defined: Readonly<Record<number, number>> = {
+      [FrameType.data]: Flag.endStream,
+      [FrameType.headers]: Flag.endStream | Flag.endHeaders,
+      [FrameType.rstStream]: 0,
+      [FrameType.settings]: Flag.ack,
+      [FrameType.ping]: Flag.ack,
+      [FrameType.goAway]: 0,
+      [FrameType.windowUpdate]: 0,
+      [FrameType.continuation]: Flag.endHeaders,
+    };
+    for (const { type, flags, streamId } of client.frames) {
+      expect([type, flags & ~(defined[type] ?? -1)]).toEqual([type, 0]);
+      expect([0, 1, 3, 5, 7]).toContain(streamId);
+    }
+    expect(new Set(client.frames.map(({ type }) => type)).size).toBeGreaterThanOrEqual(7);
+  });
+
+  test('4.3: the header block of a stream that is refused still changes the table', async () => {
+    const client = await probe.client();
+    const indexed = Buffer.concat([Buffer.from([0x40, 3]), Buffer.from('x-a'), Buffer.from([1]), Buffer.from('b')]);
+    for (const id of [1, 3, 5, 7]) client.send(headersFrame(id, grpcFields(watchPath)));
+    client.send(headersFrame(9, Buffer.concat([encodeFields(grpcFields()), indexed])));
+    expect(await client.resetCode(9)).toBe(ErrorCode.refusedStream);
+    client.send(rstFrame(1), headersFrame(11, Buffer.concat([encodeFields(grpcFields()), Buffer.from([0xbe])])));
+    client.send(dataFrame(11, emptyPut, Flag.endStream));
+    expect(await client.trailers(11)).toMatchObject({ 'grpc-status': '0' });
+  });
+
   test.each([
     ['DATA', FrameType.data, 1],
     ['HEADERS', FrameType.headers, 3],
@@ -153,14 +189,6 @@ describe('5.1 stream states', () => {
     const client = await probe.client();
     client.send(frame);
     await expectConnectionError(probe, client, ErrorCode.protocolError);
-  });
-
-  test('idle: streams that were skipped are closed', async () => {
-    const client = await probe.client();
-    client.send(putFrames(5));
-    await client.trailers(5);
-    client.send(headersFrame(3, grpcFields()));
-    await expectConnectionError(probe, client, ErrorCode.streamClosed);
   });
 
   test.each([
@@ -227,6 +255,17 @@ describe('5.1 stream states', () => {
     await expectConnectionError(probe, client, ErrorCode.protocolError);
   });
 
+  test.each([
+    ['HEADERS', headersFrame(3, grpcFields())],
+    ['DATA', dataFrame(3, nothing)],
+  ])('5.1.1: %s on a stream whose number was skipped is a connection error', async (_name, frame) => {
+    const client = await probe.client();
+    await client.put(1);
+    await client.put(5);
+    client.send(frame);
+    await expectConnectionError(probe, client, ErrorCode.protocolError);
+  });
+
   test('5.1.2: streams beyond SETTINGS_MAX_CONCURRENT_STREAMS are refused, and may be tried again later', async () => {
     const client = await probe.client();
     const settings = client.frames[0]!.payload;
@@ -236,6 +275,15 @@ describe('5.1 stream states', () => {
     expect(probe.watches.length).toBe(4);
     client.send(rstFrame(3));
     await client.put(11);
+  });
+
+  test('5.4.2: RST_STREAM is not answered with RST_STREAM, whatever its stream and its code', async () => {
+    const client = await probe.client();
+    await client.put(1);
+    client.send(rstFrame(1), headersFrame(3, grpcFields(watchPath)), rstFrame(3, 0xdead_beef), rstFrame(3));
+    await client.put(5);
+    expect(client.frames.some(({ type }) => type === FrameType.rstStream)).toBe(false);
+    expect(probe.watches[0]?.call.cancelled).toBe(true);
   });
 
   test('5.4.1: GOAWAY names the last stream that was taken', async () => {
@@ -277,6 +325,36 @@ describe('5.2 and 6.9 flow control', () => {
       return type === FrameType.windowUpdate && streamId === 0 && readUint32(payload, 0) <= half + 16_384;
     });
     expect(readUint32(update.payload, 0)).toBeGreaterThanOrEqual(half);
+  });
+
+  test.each([
+    ['that the server reset', ErrorCode.protocolError, headersFrame(1, [[':method', 'POST']])],
+    ['that was answered before its end', ErrorCode.noError, headersFrame(1, grpcFields('/no/where'))],
+  ])(
+    'DATA of a stream %s counts against the window of the connection, and is given back',
+    async (_name, code, open) => {
+      const client = await probe.client();
+      client.send(open);
+      expect(await client.resetCode(1)).toBe(code);
+      const half = h2Limits.connectionWindowBytes / 2;
+      const frame = dataFrame(1, Buffer.alloc(16_384));
+      for (let sent = 0; sent < half; sent += 16_384) client.send(frame);
+      const isUpdate = ({ type, payload }: RawFrame) =>
+        type === FrameType.windowUpdate && readUint32(payload, 0) === half;
+      expect((await client.next(isUpdate)).streamId).toBe(0);
+      await client.put(3);
+    },
+  );
+
+  test('an answer whose window is exhausted ends when it is open again; its headers do not wait', async () => {
+    const client = await probe.client([[Setting.initialWindowSize, 0]]);
+    client.send(putFrames(1));
+    await client.settle();
+    const types = () => client.frames.filter(({ streamId }) => streamId === 1).map(({ type }) => type);
+    expect(types()).toEqual([FrameType.headers]);
+    client.send(windowUpdateFrame(1, 1_000));
+    await client.trailers(1);
+    expect(types()).toEqual([FrameType.headers, FrameType.data, FrameType.headers]);
   });
 
   test('answers keep to the window of their stream, set before it was opened', async () => {
@@ -467,6 +545,14 @@ describe('6 frame definitions', () => {
       client.send(rawFrame(FrameType.continuation, isLast ? Flag.endHeaders : 0, 1, block.subarray(at, at + 5)));
     }
     client.send(dataFrame(1, emptyPut, Flag.endStream));
+    expect(await client.trailers(1)).toMatchObject({ 'grpc-status': '0' });
+  });
+
+  test('HEADERS that end their stream may be continued', async () => {
+    const client = await probe.client();
+    const block = encodeFields(grpcFields(watchPath));
+    client.send(headersFrame(1, block.subarray(0, 10), Flag.endStream));
+    client.send(rawFrame(FrameType.continuation, Flag.endHeaders, 1, block.subarray(10)));
     expect(await client.trailers(1)).toMatchObject({ 'grpc-status': '0' });
   });
 

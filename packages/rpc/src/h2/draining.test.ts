@@ -2,6 +2,8 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ManualClock } from '../testing/served.ts';
 import { ErrorCode, Flag, FrameType, readUint31, readUint32 } from './frames.ts';
+import { encodeFields } from './hpack-encoder.ts';
+import { h2Limits } from './limits.ts';
 import { Probe, rangePath } from './testing/probe.ts';
 import {
   dataFrame,
@@ -54,6 +56,28 @@ test('streams opened before the client heard of it are served, later ones refuse
   await client.next((frame) => isGoAway(frame) && readUint31(frame.payload, 0) === 3);
   client.send(putFrames(5));
   expect(await client.resetCode(5)).toBe(ErrorCode.refusedStream);
+  probe.held[0]?.reply.encoded(nothing);
+  expect(await client.trailers(1)).toMatchObject({ 'grpc-status': '0' });
+  expect(await client.goAwayCode()).toBe(ErrorCode.noError);
+  expect(await drained).toBe(true);
+});
+
+test('what comes for streams that are not served any more still counts for table and window', async () => {
+  const client = await probe.client();
+  startRange(client, 1);
+  await client.settle();
+  const drained = probe.served.transport.drain(5_000);
+  await answerPing(client);
+  await client.next((frame) => isGoAway(frame) && readUint31(frame.payload, 0) === 1);
+  const indexed = Buffer.concat([Buffer.from([0x40, 3]), Buffer.from('x-a'), Buffer.from([1]), Buffer.from('b')]);
+  client.send(headersFrame(3, Buffer.concat([encodeFields(grpcFields()), indexed])));
+  // Index 62 exists only if the block before was decoded; an index that does not would end the connection.
+  client.send(headersFrame(5, Buffer.concat([encodeFields(grpcFields()), Buffer.from([0xbe])])));
+  const part = dataFrame(3, Buffer.alloc(16_384));
+  for (let sent = 0; sent < h2Limits.connectionWindowBytes / 2; sent += 16_384) client.send(part);
+  // The first one is part of the greeting.
+  const isUpdate = ({ type, streamId }: RawFrame): boolean => type === FrameType.windowUpdate && streamId === 0;
+  await client.next(() => client.frames.filter(isUpdate).length === 2);
   probe.held[0]?.reply.encoded(nothing);
   expect(await client.trailers(1)).toMatchObject({ 'grpc-status': '0' });
   expect(await client.goAwayCode()).toBe(ErrorCode.noError);

@@ -46,6 +46,9 @@ describe('8.2 and 8.3: malformed requests are stream errors', () => {
     ['with an empty :path', fieldsWith({ ':path': '' })],
     ['with two :method', [[':method', 'POST'], ...grpcFields()]],
     ['with two :path', [[':path', '/a'], ...grpcFields()]],
+    ['with two :scheme', [[':scheme', 'http'], ...grpcFields()]],
+    ['with two :authority', [[':authority', 'kvd'], ...grpcFields()]],
+    ['with :protocol, which was not offered', [[':protocol', 'websocket'], ...grpcFields()]],
     ['with a pseudo field of responses', [[':status', '200'], ...grpcFields()]],
     ['with an unknown pseudo field', [[':what', 'x'], ...grpcFields()]],
     ['with a pseudo field after others', [...fieldsWith({ ':authority': undefined }), [':authority', 'kvd']]],
@@ -86,6 +89,20 @@ describe('8.2 and 8.3: malformed requests are stream errors', () => {
     await expectStreamError(client, 1, code);
   });
 
+  test('8.1.1: padding is not content', async () => {
+    const client = await probe.client();
+    const padded = Buffer.concat([Buffer.from([3]), emptyPut, Buffer.alloc(3)]);
+    for (const [id, length] of [
+      [1, emptyPut.length],
+      [3, padded.length],
+    ] as const) {
+      client.send(headersFrame(id, grpcFields(putPath, ['content-length', String(length)])));
+      client.send(rawFrame(FrameType.data, Flag.padded | Flag.endStream, id, padded));
+    }
+    expect(await client.trailers(1)).toMatchObject({ 'grpc-status': '0' });
+    await expectStreamError(client, 3, ErrorCode.protocolError);
+  });
+
   test('no content at all for a content-length', async () => {
     const client = await probe.client();
     client.send(headersFrame(1, grpcFields(putPath, ['content-length', '5']), ended));
@@ -113,6 +130,12 @@ describe('requests that are well-formed', () => {
     const client = await probe.client();
     const length: FieldText = ['content-length', String(emptyPut.length)];
     client.send(headersFrame(1, grpcFields(putPath, length, length)), dataFrame(1, emptyPut, Flag.endStream));
+    expect(await client.trailers(1)).toMatchObject({ 'grpc-status': '0' });
+  });
+
+  test.each(['https', 'ftp', 'HTTP', ''])('whose :scheme is "%s", which counts only over TLS', async (scheme) => {
+    const client = await probe.client();
+    client.send(headersFrame(1, fieldsWith({ ':scheme': scheme })), dataFrame(1, emptyPut, Flag.endStream));
     expect(await client.trailers(1)).toMatchObject({ 'grpc-status': '0' });
   });
 

@@ -139,6 +139,9 @@ describe('blocks that are wrong end the connection', () => {
     ['a table size above the limit', '3f e2 1f'],
     ['a table size after a field', '82 20'],
     ['three table sizes', '20 20 20 82'],
+    ['a name index of zero bytes behind it', '7f'],
+    ['a table size that never ends', '3f ff ff ff ff ff 0f'],
+    ['a string length that never ends', '00 7f ff ff ff ff 0f'],
     ['an end-of-string symbol in Huffman code', '00 84 ff ff ff ff 01 61'],
     ['padding of eight bits', '00 82 1f ff 01 61'],
     ['padding that is not all ones', '00 81 1a 01 61'],
@@ -179,6 +182,34 @@ describe('the dynamic table', () => {
     decode(decoder, hex('3f 03 40 01 61 01 62'));
     expect(decode(decoder, hex('7e 01 63'))).toEqual([['a', 'c']]);
     expect(decode(decoder, hex('be'))).toEqual([['a', 'c']]);
+  });
+
+  test('a smaller size evicts the oldest, a larger one later brings nothing back', () => {
+    const decoder = newDecoder();
+    decode(decoder, hex('40 01 61 01 62 40 01 63 01 64'));
+    // 34 bytes, then the largest size that is allowed.
+    expect(decode(decoder, hex('3f 03 be'))).toEqual([['c', 'd']]);
+    expect(decode(decoder, hex('3f e1 1f be'))).toEqual([['c', 'd']]);
+    expect(decoder.table.count).toBe(1);
+    expect(() => decode(decoder, hex('bf'))).toThrow('index beyond the table');
+  });
+
+  test('equal entries are separate entries', () => {
+    const decoder = newDecoder();
+    decode(decoder, hex('40 01 61 01 62 40 01 61 01 62'));
+    expect(decode(decoder, hex('be bf'))).toEqual([
+      ['a', 'b'],
+      ['a', 'b'],
+    ]);
+  });
+
+  test('literals that are not to be indexed, ever or this time, leave it alone', () => {
+    const decoder = newDecoder();
+    expect(decode(decoder, hex('00 01 61 01 62 10 01 63 01 64'))).toEqual([
+      ['a', 'b'],
+      ['c', 'd'],
+    ]);
+    expect(decoder.table.count).toBe(0);
   });
 
   test('more small entries than its ring had room for at first are found by their age', () => {

@@ -1,6 +1,7 @@
 /** What the tests of this package share: a served port, a raw client, clocks, a log that remembers. Not exported. */
 import { type CallOptions, Client, credentials, type Metadata, type ServiceError } from '@grpc/grpc-js';
 import type { Clock, Facts, Logger, Timer } from '@quorate/base';
+import type { TlsSettings } from '@quorate/tls';
 import { serveGrpcJs } from '../grpc-js-transport.ts';
 import { serveH2 } from '../h2/h2-transport.ts';
 import { Port } from '../port.ts';
@@ -74,7 +75,7 @@ export class MemoryLogger implements Logger {
   }
 }
 
-/** A port serving `methods`, over grpc-js unless told otherwise, and 'plain <url>' over HTTP/1.1. */
+/** A port serving `methods`, over grpc-js and without TLS unless told otherwise, and 'plain <url>' over HTTP/1.1. */
 export class Served {
   readonly transport: RpcTransport;
   readonly logger: MemoryLogger;
@@ -85,6 +86,7 @@ export class Served {
     methods: readonly ServiceMethod[],
     options: Partial<ServeOptions> = {},
     serve: ServeRpc = serveGrpcJs,
+    tls?: TlsSettings,
   ): Promise<Served> {
     const logger = new MemoryLogger();
     const transport = serve(methods, { ...serveDefaults, clock: realClock, logger, ...options });
@@ -94,6 +96,7 @@ export class Served {
       clock: realClock,
       logger,
       firstBytesTimeoutMs: options.handshakeTimeoutMs ?? serveDefaults.handshakeTimeoutMs,
+      tls,
     });
     port.serve({ rpc: transport, http: (request, response) => response.end(`plain ${request.url}`) });
     return new Served(transport, port, logger);

@@ -1,4 +1,5 @@
 /** What the conformance tests share: a server with handlers for every kind of call, and connections to it. Not exported. */
+import type { ConnectionOptions } from 'node:tls';
 import {
   PutResponse,
   type RangeResponse,
@@ -7,6 +8,7 @@ import {
   type WatchRequest,
   type WatchResponse,
 } from '@quorate/proto';
+import type { TlsSettings } from '@quorate/tls';
 import { expect } from 'vitest';
 import type { ClientStream, Reply, ServerCall, ServerStream } from '../../service.ts';
 import { serviceHandlers } from '../../service-table.ts';
@@ -51,7 +53,11 @@ export class Probe {
    * Put answers at once with the request's key, Range never, Watch takes messages and ends when the client does, Snapshot is
    * handed to the test.
    */
-  static async open(options: Partial<ServeOptions> = {}, limits: Partial<H2Limits> = {}): Promise<Probe> {
+  static async open(
+    options: Partial<ServeOptions> = {},
+    limits: Partial<H2Limits> = {},
+    tls?: TlsSettings,
+  ): Promise<Probe> {
     const methods = [
       ...serviceHandlers(services.kv, {
         put: (request, _call, reply) => {
@@ -85,7 +91,7 @@ export class Probe {
       }),
     ];
     const serve: ServeRpc = (served, all) => serveH2(served, all, { ...h2Limits, ...limits });
-    const probe: Probe = new Probe(await Served.open(methods, options, serve));
+    const probe: Probe = new Probe(await Served.open(methods, options, serve, tls));
     return probe;
   }
 
@@ -93,9 +99,9 @@ export class Probe {
     this.served = served;
   }
 
-  /** A connection on which nothing was said. */
-  async connect(): Promise<RawClient> {
-    const client = await RawClient.connect(this.served.port);
+  /** A connection on which nothing was said; over TLS with `tls`. */
+  async connect(tls?: ConnectionOptions): Promise<RawClient> {
+    const client = await RawClient.connect(this.served.port, tls);
     this.#clients.push(client);
     return client;
   }

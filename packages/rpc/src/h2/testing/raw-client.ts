@@ -3,17 +3,9 @@
  * comes back. Not exported.
  */
 import { connect, type Socket } from 'node:net';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { PutRequest, services } from '@quorate/proto';
-import {
-  ErrorCode,
-  Flag,
-  FrameType,
-  frameHeaderBytes,
-  prefaceText,
-  readUint31,
-  readUint32,
-  writeFrameHeader,
-} from '../frames.ts';
+import { ErrorCode, Flag, FrameType, frameHeaderBytes, prefaceText, readUint32, writeFrameHeader } from '../frames.ts';
 import { HpackDecoder } from '../hpack-decoder.ts';
 import { encodeFields, type FieldText } from '../hpack-encoder.ts';
 
@@ -21,6 +13,7 @@ import { encodeFields, type FieldText } from '../hpack-encoder.ts';
 export interface RawFrame {
   readonly type: number;
   readonly flags: number;
+  /** With the reserved bit, which must be 0: what sets it is no stream of any test. */
   readonly streamId: number;
   readonly payload: Buffer;
 }
@@ -114,12 +107,13 @@ export class RawClient {
   #pending: Buffer = Buffer.alloc(0);
   #waiters: (() => void)[] = [];
 
-  /** Connects without a word. */
-  static async connect(port: number): Promise<RawClient> {
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+  /** Connects without a word; over TLS with `tls`. */
+  static async connect(port: number, tls?: ConnectionOptions): Promise<RawClient> {
+    const address = { port, host: '127.0.0.1' };
+    const socket = tls === undefined ? connect({ ...address, noDelay: true }) : connectTls({ ...address, ...tls });
     const client = new RawClient(socket);
     await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve);
+      socket.once(tls === undefined ? 'connect' : 'secureConnect', resolve);
       socket.once('error', reject);
     });
     return client;
@@ -216,7 +210,7 @@ export class RawClient {
       const end = frameHeaderBytes + bytes.readUIntBE(0, 3);
       if (bytes.length < end) break;
       const payload = bytes.subarray(frameHeaderBytes, end);
-      const frame = { type: bytes[3]!, flags: bytes[4]!, streamId: readUint31(bytes, 5), payload };
+      const frame = { type: bytes[3]!, flags: bytes[4]!, streamId: readUint32(bytes, 5), payload };
       if (frame.type === FrameType.headers && (frame.flags & Flag.endHeaders) !== 0) {
         const { fields } = this.#decoder.decode(payload, 0, payload.length);
         this.#fields.set(

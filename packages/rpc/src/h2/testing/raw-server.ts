@@ -7,7 +7,7 @@ import type { CallListener, ConnectOptions, RpcCall, RpcConnection } from '../..
 import type { RpcStatus } from '../../respond.ts';
 import { MemoryLogger, realClock } from '../../testing/served.ts';
 import { connectH2 } from '../client/client-connection.ts';
-import { Flag, FrameType, frameHeaderBytes, readUint31, readUint32 } from '../frames.ts';
+import { Flag, FrameType, frameHeaderBytes, readUint32 } from '../frames.ts';
 import type { FieldText } from '../hpack-encoder.ts';
 import { headersFrame, preface, type RawFrame, settingsFrame } from './raw-client.ts';
 
@@ -185,7 +185,7 @@ export class RawServer {
       const end = frameHeaderBytes + bytes.readUIntBE(0, 3);
       if (bytes.length < end) break;
       const payload = bytes.subarray(frameHeaderBytes, end);
-      this.frames.push({ type: bytes[3]!, flags: bytes[4]!, streamId: readUint31(bytes, 5), payload });
+      this.frames.push({ type: bytes[3]!, flags: bytes[4]!, streamId: readUint32(bytes, 5), payload });
       bytes = bytes.subarray(end);
     }
     this.#pending = bytes;
