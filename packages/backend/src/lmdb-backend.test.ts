@@ -121,30 +121,33 @@ describe('files', () => {
     expect(statSync(join(directory, 'db')).size).toBe(4_096 + 100);
   });
 
-  test('that were cut off or overwritten give errors where pages are missing', async () => {
+  test('that were cut off or overwritten are refused before lmdb sees them, and stay as they are', async () => {
+    const path = join(directory, 'db');
+    await fill(makeFactory());
+    const whole = readFileSync(path);
+    for (const [what, content] of Object.entries(damagedCopies(whole))) {
+      writeFileSync(path, content);
+      await expect(makeFactory().open('db'), what).rejects.toThrow(CorruptionError);
+      expect(readFileSync(path).equals(content), what).toBe(true);
+    }
+    writeFileSync(path, whole);
+    const healthy = await makeFactory().open('db');
+    expect(healthy.range(buckets.key, { from: '' })).toHaveLength(2_000);
+    await healthy.close();
+  });
+
+  test('that are damaged after they were opened once give errors where pages are missing', async () => {
     const factory = makeFactory();
     const path = join(directory, 'db');
-    const key = (i: number): string => String(i).padStart(5, '0');
-    const fill = await factory.open('db');
-    for (let i = 0; i < 2_000; i++) fill.put(buckets.key, key(i), Buffer.alloc(300, i));
-    await fill.close();
+    await fill(factory);
     const whole = readFileSync(path);
-    const middle = Math.floor(whole.length / 8_192) * 4_096;
-    const damaged: Record<string, Buffer> = {
-      'cut in the middle': whole.subarray(0, middle),
-      'zeroed in the middle': Buffer.concat([
-        whole.subarray(0, middle),
-        Buffer.alloc(40_960),
-        whole.subarray(middle + 40_960),
-      ]),
-    };
-    for (const [what, content] of Object.entries(damaged)) {
+    for (const [what, content] of Object.entries(damagedCopies(whole))) {
       writeFileSync(path, content);
       const backend = await factory.open('db');
-      expect(backend.get(buckets.key, key(0)), what).toEqual(Buffer.alloc(300, 0));
+      expect(backend.get(buckets.key, keyOf(0)), what).toEqual(Buffer.alloc(300, 0));
       // Key by key: lmdb's cursors end the process when they step onto such a page.
       const readAll = (): void => {
-        for (let i = 0; i < 2_000; i++) backend.get(buckets.key, key(i));
+        for (let i = 0; i < 2_000; i++) backend.get(buckets.key, keyOf(i));
       };
       expect(readAll, what).toThrow(CorruptionError);
       expect(readAll, what).toThrow(StorageError);
@@ -152,10 +155,16 @@ describe('files', () => {
     }
     writeFileSync(path, whole.subarray(0, 12_288));
     await expect(factory.open('db')).rejects.toThrow(CorruptionError);
-    writeFileSync(path, whole);
-    const healthy = await factory.open('db');
-    expect(healthy.range(buckets.key, { from: '' })).toHaveLength(2_000);
-    await healthy.close();
+  });
+
+  test('that take the place of another are looked at unless they were before', async () => {
+    await fill(makeFactory(), 'next');
+    const path = join(directory, 'next');
+    writeFileSync(path, damagedCopies(readFileSync(path))['zeroed in the middle']!);
+    const factory = makeFactory();
+    await (await factory.open('db')).close();
+    await factory.replace('next', 'db');
+    await expect(factory.open('db')).rejects.toThrow(CorruptionError);
   });
 
   test('have names, not paths', async () => {
@@ -167,6 +176,27 @@ describe('files', () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 });
+
+const keyOf = (i: number): string => String(i).padStart(5, '0');
+
+/** Two thousand rows of 300 bytes. */
+async function fill(factory: BackendFactory, name = 'db'): Promise<void> {
+  const store = await factory.open(name);
+  for (let i = 0; i < 2_000; i++) store.put(buckets.key, keyOf(i), Buffer.alloc(300, i));
+  await store.close();
+}
+
+function damagedCopies(whole: Buffer): Record<string, Buffer> {
+  const middle = Math.floor(whole.length / 8_192) * 4_096;
+  return {
+    'cut in the middle': whole.subarray(0, middle),
+    'zeroed in the middle': Buffer.concat([
+      whole.subarray(0, middle),
+      Buffer.alloc(40_960),
+      whole.subarray(middle + 40_960),
+    ]),
+  };
+}
 
 test('the metrics follow the store and its commits', async () => {
   const gauges = new Map<string, () => number>();

@@ -25,7 +25,7 @@ import type { Bucket } from './buckets.ts';
 import { BufferedBackend } from './buffered-backend.ts';
 import type { LmdbEngine } from './lmdb-backend.ts';
 import { LmdbCopies } from './lmdb-copies.ts';
-import { prepareDataFile } from './lmdb-header.ts';
+import { checkDataFile, prepareDataFile } from './lmdb-header.ts';
 import { attempt, fileExists, makeDirectory, removeStore, renameStore, syncPath } from './store-files.ts';
 import { ChangeSet } from './write-buffer.ts';
 
@@ -62,6 +62,8 @@ class LmdbBackendFactory implements BackendFactory {
   readonly #commitSeconds: Histogram;
   /** Names of stores that are open, or being opened. */
   readonly #open = new Set<string>();
+  /** Names of stores whose pages were looked at, or made, by this factory. Whoever reads them goes on from there. */
+  readonly #checked = new Set<string>();
   /** The metered store as it was opened last; its sizes stay readable when it is closed. */
   #metered: LmdbEngine | undefined;
 
@@ -120,11 +122,14 @@ class LmdbBackendFactory implements BackendFactory {
     this.#mustBeClosed(from);
     this.#mustBeClosed(to);
     await renameStore(fromPath, toPath);
+    if (this.#checked.delete(from)) this.#checked.add(to);
+    else this.#checked.delete(to);
   }
 
   async remove(name: string): Promise<void> {
     const path = this.#path(name);
     this.#mustBeClosed(name);
+    this.#checked.delete(name);
     await removeStore(path);
     for (const suffix of junkSuffixes) await removeStore(path + suffix);
     await this.#syncDirectory();
@@ -134,8 +139,9 @@ class LmdbBackendFactory implements BackendFactory {
     const { clock, logger, crash } = this.#options;
     await makeDirectory(resolve(this.#options.directory));
     await this.#removeJunk(path);
-    if (await fileExists(path)) await attempt('open', path, () => prepareDataFile(path));
+    if (await fileExists(path)) await this.#prepare(name, path);
     else await this.#create(path);
+    this.#checked.add(name);
     const engine = await this.#engine(path, crash);
     try {
       checkFormat(engine, path);
@@ -165,6 +171,17 @@ class LmdbBackendFactory implements BackendFactory {
       commitSeconds: this.#commitSeconds,
       onClosed: () => this.#open.delete(name),
     });
+  }
+
+  /** Once it is in lmdb's hands, damage can end the process without a word. */
+  async #prepare(name: string, path: string): Promise<void> {
+    const { clock, logger } = this.#options;
+    if (!this.#checked.has(name)) {
+      const startedMs = clock.nowMs();
+      await attempt('open', path, () => checkDataFile(path));
+      logger.debug('looked at all pages of a store', { path, tookMs: Math.round(clock.nowMs() - startedMs) });
+    }
+    await attempt('open', path, () => prepareDataFile(path));
   }
 
   /** Under another name until it is whole: an lmdb file cut off in its first pages could not be opened any more. */

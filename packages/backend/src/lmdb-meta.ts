@@ -12,9 +12,9 @@
  * | 144 | 8 | last page used |
  * | 152 | 8 | transaction |
  *
- * A tree: its depth at 6 (2 bytes), then from 8 on branch, leaf and overflow pages, entries, root (8 bytes each).
+ * One of the two is of the transaction before the other's, and what never changes is the same in both. A tree: its flags at 4 and its depth at 6 (2 bytes each), then from 8 on branch, leaf and overflow pages, entries, root (8 bytes each).
  */
-import type { DiskFile } from '@quorate/base';
+import type { ReadableFile } from './page-reader.ts';
 
 /** What a meta page says of a tree. */
 export interface TreeMeta {
@@ -32,6 +32,8 @@ export interface LmdbMeta {
   /** Of the meta page in the file. */
   readonly offset: number;
   readonly pageSize: number;
+  /** Of the trees; they stay as they were when the file was made. */
+  readonly flags: readonly [free: number, main: number];
   readonly free: TreeMeta;
   readonly main: TreeMeta;
   readonly lastPage: number;
@@ -44,9 +46,9 @@ const noPage = 0xffff_ffff_ffff_ffffn;
 /** Far more pages than a disk has; what is above is no number of pages. */
 const pagesMax = 2 ** 40;
 
-/** Reads both, and tells of one that is damaged. Undefined when neither can be used. */
+/** Reads both, and tells of one that is damaged. Undefined when neither can be used, or nobody can tell which. */
 export async function readLmdbMeta(
-  file: DiskFile,
+  file: ReadableFile,
   sink: { onProblem(offset: number, reason: string): void },
 ): Promise<LmdbMeta | undefined> {
   const first = parseMeta(await file.read(0, metaBytes), 0);
@@ -55,14 +57,34 @@ export async function readLmdbMeta(
   const second = parseMeta(await file.read(pageSize, metaBytes), pageSize);
   if (first === undefined) sink.onProblem(0, 'not a data file of lmdb: the first meta page is damaged');
   if (second === undefined) sink.onProblem(pageSize, 'not a data file of lmdb: the second meta page is damaged');
-  const newest = [first, second].reduce((a, b) =>
-    a === undefined || (b !== undefined && b.transaction > a.transaction) ? b : a,
-  );
+  if (first !== undefined && second !== undefined) {
+    const contradiction = contradictionOf(first, second);
+    if (contradiction !== undefined) {
+      sink.onProblem(0, contradiction);
+      return undefined;
+    }
+  }
+  const newest = first !== undefined && second !== undefined ? newerOf(first, second) : (first ?? second);
   if (newest !== undefined && newest.lastPage * newest.pageSize > (await file.size()) + gapBytesMax) {
     sink.onProblem(newest.offset, `the last page is ${newest.lastPage}, far beyond the end of the file`);
     return undefined;
   }
   return newest;
+}
+
+/** The one that counts. */
+export function newerOf(first: LmdbMeta, second: LmdbMeta): LmdbMeta {
+  return second.transaction > first.transaction ? second : first;
+}
+
+/** Why no two commits can have left both. */
+function contradictionOf(first: LmdbMeta, second: LmdbMeta): string | undefined {
+  const apart = second.transaction - first.transaction;
+  if (apart !== 1n && apart !== -1n) {
+    return `the meta pages are of the transactions ${first.transaction} and ${second.transaction}, which do not follow each other`;
+  }
+  const isAlike = first.pageSize === second.pageSize && first.flags.every((flags, i) => flags === second.flags[i]);
+  return isAlike ? undefined : 'the meta pages contradict each other';
 }
 
 /** Free pages at the end need not be in the file; more than this is damage, and must not become memory. */
@@ -80,8 +102,15 @@ export function parseMeta(bytes: Buffer, offset: number): LmdbMeta | undefined {
   const isPower = pageSize >= 256 && pageSize <= 0x10000 && (pageSize & (pageSize - 1)) === 0;
   const lastPage = Number(bytes.readBigUInt64LE(144));
   if (!isPower || lastPage > pagesMax || (offset > 0 && offset !== pageSize)) return undefined;
-  const transaction = bytes.readBigUInt64LE(152);
-  return { offset, pageSize, free: treeAt(bytes, 48), main: treeAt(bytes, 96), lastPage, transaction };
+  return {
+    offset,
+    pageSize,
+    flags: [bytes.readUInt16LE(52), bytes.readUInt16LE(100)],
+    free: treeAt(bytes, 48),
+    main: treeAt(bytes, 96),
+    lastPage,
+    transaction: bytes.readBigUInt64LE(152),
+  };
 }
 
 function treeAt(bytes: Buffer, at: number): TreeMeta {

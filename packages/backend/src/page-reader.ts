@@ -1,19 +1,30 @@
 /** Pages of a file, read in larger pieces: neighbours in a tree mostly lie near each other. */
 import type { DiskFile } from '@quorate/base';
 
+/** What of a file is read. */
+export type ReadableFile = Pick<DiskFile, 'read' | 'size'>;
+
 /** Read at once, and how many such pieces are kept. */
 const pieceBytes = 256 * 1024;
 const piecesMax = 64;
 
 export class PageReader {
-  readonly #file: DiskFile;
+  readonly #file: ReadableFile;
   readonly #pageSize: number;
   /** By number; the one used last is last. */
   readonly #pieces = new Map<number, Buffer>();
 
-  constructor(file: DiskFile, pageSize: number) {
+  constructor(file: ReadableFile, pageSize: number) {
     this.#file = file;
     this.#pageSize = pageSize;
+  }
+
+  /** The page, if it is held already: a walk need not wait for each of its pages. Not to be changed. */
+  held(number: number): Buffer | undefined {
+    const position = number * this.#pageSize;
+    const index = Math.floor(position / pieceBytes);
+    const at = position - index * pieceBytes;
+    return this.#pieces.get(index)?.subarray(at, at + this.#pageSize);
   }
 
   /** One page; shorter only at the end of the file. Not to be changed. */
