@@ -8,6 +8,7 @@
  *     batches, never resolves `flushed` after a failed sync, and syncs again while the process exits.
  *   - Writes go through lmdb's own thread: the event loop only describes the batch. The whole batch is one transaction.
  *   - Reads copy out of lmdb's shared buffer at once: lmdb reuses it at the next read, and its `byteLength` lies.
+ *   - Rows that have no checksum of their own get one (row-checksum.ts).
  *   - Keys are latin1 strings behind one byte that names the bucket, so one transaction covers all buckets.
  *
  * After a rejected commit the process must end. `process.exit` is safe as far as this file is concerned (in plain mode nothing is
@@ -16,9 +17,10 @@
 import { CorruptionError, type CrashPoints, type Key, StorageError } from '@quorate/base';
 import { open, type RootDatabase } from 'lmdb';
 import type { BackendView, Commit, Row, RowRange } from './backend.ts';
-import type { Bucket } from './buckets.ts';
+import { type Bucket, buckets } from './buckets.ts';
 import { keyLengthMax } from './buffered-backend.ts';
 import type { Engine } from './engine.ts';
+import { openValue, sealValue } from './row-checksum.ts';
 import { type RowCursor, takeRows } from './row-cursor.ts';
 import type { ChangeSet } from './write-buffer.ts';
 
@@ -86,12 +88,15 @@ export class LmdbEngine implements Engine {
   get(bucket: Bucket, key: Key): Buffer | undefined {
     if (key.length > keyLengthMax) return undefined;
     this.#codec.bucketId = bucket.id;
+    let stored: Buffer;
     try {
       const shared = this.#database.getBinaryFast(key);
-      return shared === undefined ? undefined : this.#values.copy(shared);
+      if (shared === undefined) return undefined;
+      stored = this.#values.copy(shared);
     } catch (error) {
       throw readError(error);
     }
+    return openValue(bucket.id, key, stored);
   }
 
   cursor(bucket: Bucket, range: RowRange): RowCursor {
@@ -106,7 +111,7 @@ export class LmdbEngine implements Engine {
         codec.bucketId = bucketId;
         for (const [key, value] of changed.entries()) {
           if (value === null) database.remove(key);
-          else database.put(key, value);
+          else database.put(key, sealValue(bucketId, key, value));
         }
       }
     });
@@ -282,8 +287,10 @@ function boundAfter(bucket: Bucket): Bound {
 
 class LmdbCursor implements RowCursor {
   readonly #rows: Iterator<Row>;
+  readonly #bucketId: number;
 
   constructor(database: Database, bucket: Bucket, range: RowRange, transaction?: ReadTransaction) {
+    this.#bucketId = bucket.id;
     const from = boundAt(bucket, range.from);
     const to = range.to === undefined ? boundAfter(bucket) : boundAt(bucket, range.to);
     const bounds =
@@ -299,6 +306,12 @@ class LmdbCursor implements RowCursor {
   }
 
   next(): Row | undefined {
+    const row = this.#nextStored();
+    if (row === undefined || this.#bucketId === buckets.key.id) return row;
+    return { key: row.key, value: openValue(this.#bucketId, row.key, row.value) };
+  }
+
+  #nextStored(): Row | undefined {
     try {
       const { done, value } = this.#rows.next();
       return done === true ? undefined : value;

@@ -3,7 +3,8 @@
  * round in circles on others, and could not say where in the file the damage is. Nothing is written, no lock file is touched. What is
  * looked at: the meta pages (lmdb-meta.ts), each page by itself (lmdb-page.ts), whether the keys below a branch are those it says,
  * whether each page is in use once, or free (lmdb-free-pages.ts), and whether there is as much of everything as the meta page says.
- * The values are whoever's they are.
+ * Where values are asked for, they are held against the checksum that rows get which bring none of their own (row-checksum.ts);
+ * those of the key bucket are left to who made them.
  */
 import { type Key, keyFromBytes } from '@quorate/base';
 import { PageUse, takeFreePages } from './lmdb-free-pages.ts';
@@ -24,6 +25,7 @@ import {
   type Span,
 } from './lmdb-page.ts';
 import { PageReader, type ReadableFile } from './page-reader.ts';
+import { valueIn } from './row-checksum.ts';
 
 /** A row as it stands in the file. */
 export interface WalkedRow {
@@ -37,7 +39,7 @@ export interface WalkedRow {
 
 /** Told what the walk finds, rows in key order. */
 export interface WalkSink {
-  /** Without it, large values are not read. */
+  /** Without it, values are not read. */
   onRow?(row: WalkedRow): void;
   /** Damage. What hangs below a damaged page is passed over. */
   onProblem(offset: number, reason: string): void;
@@ -54,7 +56,11 @@ export async function walkLmdbFile(file: ReadableFile, sink: WalkSink): Promise<
   const needed = (meta.lastPage + 1) * meta.pageSize;
   const use = new PageUse(meta.lastPage + 1);
   const walk = new Walk(new PageReader(file, meta.pageSize), meta, use, sink);
-  await walk.tree(meta.main, { name: 'rows', compare: compareBytes, onNode: toRows(sink) });
+  await walk.tree(meta.main, {
+    name: 'rows',
+    compare: compareBytes,
+    onNode: sink.onRow === undefined ? undefined : (node) => tellRow(node, sink),
+  });
   await walk.tree(meta.free, {
     name: 'free pages',
     compare: compareNumbers,
@@ -80,13 +86,20 @@ interface LeafNode {
 interface TreeKind {
   readonly name: string;
   readonly compare: CompareKeys;
+  /** Undefined when nobody needs the values. */
   readonly onNode: ((node: LeafNode) => void) | undefined;
 }
 
-function toRows(sink: WalkSink): TreeKind['onNode'] {
-  if (sink.onRow === undefined) return undefined;
-  return ({ offset, key, value }) =>
-    sink.onRow?.({ bucketId: key[0] ?? 0, key: keyFromBytes(key.subarray(1)), value, offset });
+/** A row whose value is not what was stored is a problem, and no row. */
+function tellRow({ offset, key: bytes, value: stored }: LeafNode, sink: WalkSink): void {
+  const bucketId = bytes[0]!;
+  const key = keyFromBytes(bytes.subarray(1));
+  const value = valueIn(bucketId, key, stored);
+  if (value === undefined) {
+    sink.onProblem(offset, `a row does not match its checksum: key ${bytes.toString('hex')}`);
+    return;
+  }
+  sink.onRow?.({ bucketId, key, value, offset });
 }
 
 /** Where a page was named, and what it must be. */
