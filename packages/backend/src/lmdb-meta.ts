@@ -4,6 +4,7 @@
  *
  * | at | bytes | content |
  * |---|---|---|
+ * | 0 | 8 | number of the page, 0 or 1 |
  * | 18 | 2 | page flags, 8 for a meta page |
  * | 24 | 4 | 0xbeefc0de |
  * | 28 | 4 | version of the format, 2 |
@@ -94,6 +95,7 @@ const gapBytesMax = 2 ** 34;
 export function parseMeta(bytes: Buffer, offset: number): LmdbMeta | undefined {
   const isMeta =
     bytes.length === metaBytes &&
+    bytes.readBigUInt64LE(0) === (offset === 0 ? 0n : 1n) &&
     bytes.readUInt16LE(18) === 0x08 &&
     bytes.readUInt32LE(24) === 0xbeefc0de &&
     bytes.readUInt32LE(28) === 2;

@@ -8,11 +8,19 @@ export type ReadableFile = Pick<DiskFile, 'read' | 'size'>;
 const pieceBytes = 256 * 1024;
 const piecesMax = 64;
 
+interface Piece {
+  readonly loading: Promise<Buffer>;
+  /** Undefined while it is on its way. */
+  bytes: Buffer | undefined;
+}
+
 export class PageReader {
   readonly #file: ReadableFile;
   readonly #pageSize: number;
-  /** By number; the one used last is last. */
-  readonly #pieces = new Map<number, Buffer>();
+  /** By number; the one asked for first is first. */
+  readonly #pieces = new Map<number, Piece>();
+  /** The piece of the page asked for last. */
+  #latest = -1;
 
   constructor(file: ReadableFile, pageSize: number) {
     this.#file = file;
@@ -21,19 +29,16 @@ export class PageReader {
 
   /** The page, if it is held already: a walk need not wait for each of its pages. Not to be changed. */
   held(number: number): Buffer | undefined {
-    const position = number * this.#pageSize;
-    const index = Math.floor(position / pieceBytes);
-    const at = position - index * pieceBytes;
-    return this.#pieces.get(index)?.subarray(at, at + this.#pageSize);
+    const { index, at } = this.#place(number);
+    this.#readAhead(index);
+    return this.#pieces.get(index)?.bytes?.subarray(at, at + this.#pageSize);
   }
 
   /** One page; shorter only at the end of the file. Not to be changed. */
   async page(number: number): Promise<Buffer> {
-    const position = number * this.#pageSize;
-    const index = Math.floor(position / pieceBytes);
-    const piece = await this.#piece(index);
-    const at = position - index * pieceBytes;
-    return piece.subarray(at, at + this.#pageSize);
+    const { index, at } = this.#place(number);
+    const bytes = await (this.#pieces.get(index) ?? this.#load(index)).loading;
+    return bytes.subarray(at, at + this.#pageSize);
   }
 
   /** Any bytes; fewer only at the end of the file. */
@@ -41,10 +46,31 @@ export class PageReader {
     return this.#file.read(position, length);
   }
 
-  async #piece(index: number): Promise<Buffer> {
-    const kept = this.#pieces.get(index);
-    this.#pieces.delete(index);
-    const piece = kept ?? (await this.#file.read(index * pieceBytes, pieceBytes));
+  #place(number: number): { index: number; at: number } {
+    const position = number * this.#pageSize;
+    const index = Math.floor(position / pieceBytes);
+    return { index, at: position - index * pieceBytes };
+  }
+
+  /** Whoever goes on in order does not wait for the next piece. */
+  #readAhead(index: number): void {
+    if (index === this.#latest) return;
+    const goesOn = index === this.#latest + 1;
+    this.#latest = index;
+    if (goesOn && !this.#pieces.has(index + 1)) this.#load(index + 1);
+  }
+
+  #load(index: number): Piece {
+    const loading = this.#file.read(index * pieceBytes, pieceBytes);
+    const piece: Piece = { loading, bytes: undefined };
+    loading.then(
+      (bytes) => {
+        piece.bytes = bytes;
+      },
+      () => {
+        // Told to whoever asks for the page; nobody may.
+      },
+    );
     this.#pieces.set(index, piece);
     if (this.#pieces.size > piecesMax) this.#pieces.delete(this.#pieces.keys().next().value!);
     return piece;
