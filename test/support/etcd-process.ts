@@ -41,12 +41,15 @@ export interface EtcdOptions {
   readonly flags?: readonly string[];
   /** Advertised to peers. Member and cluster ids are made from it, so equal addresses give equal ids. */
   readonly peerUrl?: string;
+  /** Listens with TLS on a port of its own as well, {@link EtcdProcess.secureEndpoint}; `flags` name the certificates. */
+  readonly secure?: boolean;
 }
 
 /** One member's place in a cluster. */
 interface Place {
   readonly name: string;
   readonly clientPort: number;
+  readonly securePort?: number;
   readonly peerPort: number;
   readonly peerUrl: string;
   readonly initialCluster: string;
@@ -56,6 +59,8 @@ interface Place {
 export class EtcdProcess {
   /** `127.0.0.1:<port>` */
   readonly endpoint: string;
+  /** `127.0.0.1:<port>`, with TLS, where it was asked for. */
+  readonly secureEndpoint: string;
   readonly #options: EtcdOptions;
   readonly #place: Place;
   readonly #directory: string = mkdtempSync(join(tmpdir(), 'etcd-oracle-'));
@@ -65,14 +70,16 @@ export class EtcdProcess {
     this.#options = options;
     this.#place = place;
     this.endpoint = `127.0.0.1:${place.clientPort}`;
+    this.secureEndpoint = `127.0.0.1:${place.securePort}`;
   }
 
   /** A cluster of one that is ready. */
   static async start(options: EtcdOptions): Promise<EtcdProcess> {
-    const [clientPort, peerPort] = (await freePorts(2)) as [number, number];
+    const [clientPort, peerPort, securePort] = (await freePorts(3)) as [number, number, number];
     const peerUrl = options.peerUrl ?? `http://127.0.0.1:${peerPort}`;
     const initialCluster = `oracle=${peerUrl}`;
-    const etcd = new EtcdProcess(options, { name: 'oracle', clientPort, peerPort, peerUrl, initialCluster });
+    const ports = { clientPort, peerPort, ...(options.secure === true ? { securePort } : {}) };
+    const etcd = new EtcdProcess(options, { name: 'oracle', ...ports, peerUrl, initialCluster });
     await etcd.up();
     return etcd;
   }
@@ -99,10 +106,11 @@ export class EtcdProcess {
   /** Starts it, again if need be, and waits until it has a leader. */
   async up(): Promise<void> {
     const { installation, flags = [] } = this.#options;
-    const { name, clientPort, peerPort, peerUrl, initialCluster } = this.#place;
+    const { name, clientPort, securePort, peerPort, peerUrl, initialCluster } = this.#place;
+    const secureUrl = securePort === undefined ? '' : `,https://127.0.0.1:${securePort}`;
     this.#child = spawnEtcd(installation.etcd, this.#directory, [
       ...['--name', name, '--data-dir', join(this.#directory, 'data'), '--log-level', 'error'],
-      ...['--listen-client-urls', `http://127.0.0.1:${clientPort}`],
+      ...['--listen-client-urls', `http://127.0.0.1:${clientPort}${secureUrl}`],
       ...['--advertise-client-urls', `http://127.0.0.1:${clientPort}`],
       ...['--listen-peer-urls', `http://127.0.0.1:${peerPort}`, '--initial-advertise-peer-urls', peerUrl],
       ...['--initial-cluster', initialCluster, ...flags],

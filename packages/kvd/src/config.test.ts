@@ -128,6 +128,7 @@ describe('settings', () => {
         clientCertAuth: true,
         crlFile: 'crl',
         allowedHostnames: ['a', 'b'],
+        skipClientSanVerify: true,
         minVersion: 'TLSv1.2',
         maxVersion: 'TLSv1.2',
         cipherSuites: ['TLS_RSA_WITH_AES_128_GCM_SHA256'],
@@ -164,6 +165,18 @@ describe('settings', () => {
       minVersion: 'TLSv1.3',
       maxVersion: 'TLSv1.3',
     });
+  });
+
+  test('a secure client port wants a suite that HTTP/2 can count on', () => {
+    const urls = ['--listen-client-urls=https://127.0.0.1:1', '--advertise-client-urls=https://127.0.0.1:1'];
+    const files = ['--cert-file=c', '--key-file=k'];
+    const [without, within] = ['TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384', 'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256'];
+    expect(() => config(...urls, ...files, `--cipher-suites=${without}`)).toThrow(
+      'http2: TLSConfig.CipherSuites is missing an HTTP/2-required AES_128_GCM_SHA256 cipher',
+    );
+    const { clientTls } = config(...urls, ...files, `--cipher-suites=${without},${within}`);
+    expect(clientTls.cipherSuites).toEqual([without, within]);
+    expect(config(`--cipher-suites=${without}`).clientTls.cipherSuites).toEqual([without]);
   });
 
   test.each([

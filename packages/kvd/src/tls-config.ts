@@ -9,6 +9,9 @@ export interface EndSettings extends TlsSettings {
   readonly isAuto: boolean;
 }
 
+/** One of these is what HTTP/2 wants everyone to have (RFC 9113, 9.2.2). */
+const suitesOfHttp2 = ['TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256', 'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256'];
+
 /** For clients and probes. Throws ConfigError. */
 export function clientTlsOf(values: FlagValues): EndSettings {
   const { certFile, keyFile } = values;
@@ -19,6 +22,7 @@ export function clientTlsOf(values: FlagValues): EndSettings {
       `TLS key/cert (--cert-file, --key-file) must be provided for client url ${secure.text} with HTTPS scheme`,
     );
   }
+  if (values.listenClientUrls.some((url) => url.scheme === 'https')) mustSuitHttp2(values);
   return {
     ...tlsDefaults,
     ...tlsVersionsOf(values),
@@ -28,6 +32,8 @@ export function clientTlsOf(values: FlagValues): EndSettings {
     clientCertAuth: values.clientCertAuth,
     crlFile: values.clientCrlFile,
     allowedHostnames: values.clientCertAllowedHostname,
+    // Clients come from anywhere; etcd looks at where a certificate is from between members only.
+    skipClientSanVerify: true,
     isAuto,
   };
 }
@@ -57,6 +63,16 @@ export function peerTlsOf(values: FlagValues): EndSettings {
     skipClientSanVerify: values.peerSkipClientSanVerification,
     isAuto,
   };
+}
+
+/** Refuses suites with which there would be no HTTP/2, as Go's library does. */
+function mustSuitHttp2({ cipherSuites, tlsMinVersion }: FlagValues): void {
+  if (cipherSuites.length === 0 || tlsMinVersion === 'TLS1.3') return;
+  if (cipherSuites.some((suite) => suitesOfHttp2.includes(suite))) return;
+  throw new ConfigError(
+    'http2: TLSConfig.CipherSuites is missing an HTTP/2-required AES_128_GCM_SHA256 cipher ' +
+      `(need at least one of ${suitesOfHttp2.join(' or ')})`,
+  );
 }
 
 /** Both ends' common part, refused as etcd refuses it. */
