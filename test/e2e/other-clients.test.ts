@@ -1,12 +1,14 @@
 /**
- * Other people's clients, unchanged, against kvd: the npm package etcd3 and Debian's python3-etcd3. Each tells one story to a real
- * etcd, to one member and to three, and over both transports; all must hear the same.
+ * Other people's clients, unchanged, against kvd: the npm package etcd3, Debian's python3-etcd3, and gRPC for Java. Each tells one
+ * story to a real etcd and to kvd, to one member and to three, over both transports and over TLS; all must hear the same. Java only
+ * as often as it teaches something new: every run starts a machine of its own.
  */
 import { execFileSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EtcdProcess, installedEtcds } from '../support/etcd-process.ts';
+import { hasJavaGrpc, JavaStory } from '../support/java-story.ts';
 import { runCommand } from '../support/kvctl.ts';
 import { KvdCluster } from '../support/kvd-process.ts';
 import { npmEtcd3Story } from '../support/npm-etcd3-story.ts';
@@ -34,17 +36,26 @@ async function pythonEtcd3Story(endpoints: readonly string[]): Promise<unknown[]
     .map((line) => JSON.parse(line) as unknown);
 }
 
-const clients = [
-  { name: 'npm etcd3', story: npmEtcd3Story, runs: true, steps: 20 },
-  { name: 'python3-etcd3', story: pythonEtcd3Story, runs: hasPythonEtcd3(), steps: 20 },
-];
+let java: JavaStory | undefined;
+afterAll(() => java?.close());
+
+async function javaStory(endpoints: readonly string[]): Promise<unknown[]> {
+  java ??= await JavaStory.compile();
+  return java.tell(endpoints.at(-1)!);
+}
+
 const clusters = [
   { name: 'one member', size: 1, flags: [] },
   { name: 'three members', size: 3, flags: [] },
   { name: 'one member on grpc-js', size: 1, flags: ['--rpc-transport', 'grpc-js'] },
 ];
+const clients = [
+  { name: 'npm etcd3', story: npmEtcd3Story, runs: true, steps: 20, clusters },
+  { name: 'python3-etcd3', story: pythonEtcd3Story, runs: hasPythonEtcd3(), steps: 20, clusters },
+  { name: 'gRPC for Java', story: javaStory, runs: hasJavaGrpc(), steps: 24, clusters: clusters.slice(0, 1) },
+];
 
-describe.skipIf(installation === undefined).each(clients)('$name', ({ story, runs, steps }) => {
+describe.skipIf(installation === undefined).each(clients)('$name', ({ story, runs, steps, clusters }) => {
   let etcd: EtcdProcess;
   let expected: unknown[];
   beforeAll(async () => {
