@@ -1,11 +1,11 @@
 /**
  * Clients that others wrote against the direct HTTP/2 transport: Go's gRPC inside etcdctl, the C core inside Python's grpcio,
- * nghttp2 inside node:http2. They talk to a small service in this process; what is not installed is skipped, visibly.
+ * nghttp2 inside node:http2, curl, and programs of its own. They talk to a small service in this process; what is not installed is skipped, visibly.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -250,6 +250,70 @@ describe('nghttp2, as node:http2', () => {
     expect(new Set(statuses)).toEqual(new Set(['0']));
     session.close();
     await once(session, 'close');
+  });
+});
+
+function isInstalled(program: string): boolean {
+  try {
+    execFileSync(program, ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A file with one put, length-prefixed, and the fields of a call, as programs for HTTP take them. */
+function putByHand(): { body: string; url: string; fields: string[] } {
+  const message = PutRequest.encode(PutRequest.create({ key: Buffer.from('by hand'), value: Buffer.from('v') }));
+  const body = join(directory, 'put');
+  writeFileSync(body, Buffer.concat([Buffer.from([0, 0, 0, 0, message.length]), message]));
+  const url = `http://127.0.0.1:${port.number}${services.kv.methods.put.path}`;
+  return { body, url, fields: ['-H', 'content-type: application/grpc', '-H', 'te: trailers'] };
+}
+
+describe.skipIf(!isInstalled('nghttp'))('nghttp2, as its own programs', () => {
+  test.each([
+    ['with priorities', []],
+    ['with padding and a header block in pieces', ['--padding=200', '--continuation']],
+    ['with small windows', ['--window-bits=1', '--connection-window-bits=1']],
+    ['with trailers, many times', ['--trailer=x: y', '--multiply=20']],
+    ['with a header table that shrinks and grows', ['--header-table-size=0', '--header-table-size=4096']],
+  ])('nghttp puts %s', async (_how, options) => {
+    const { body, url, fields } = putByHand();
+    const args = ['--verbose', '--no-verify-peer', ...options, '-H', ':method: POST', ...fields, '-d', body, url];
+    const { code, stdout, stderr } = await run('nghttp', args);
+    expect([code, stderr]).toEqual([0, '']);
+    const count = options.includes('--multiply=20') ? 20 : 1;
+    expect(stdout.match(/recv \(stream_id=\d+\) grpc-status: 0/g)?.length).toBe(count);
+    expect(stdout).not.toMatch(/recv (?:RST_STREAM|GOAWAY)/);
+  });
+
+  test('h2load puts two thousand times over four connections', async () => {
+    const { body, url, fields } = putByHand();
+    const { code, stdout } = await run('h2load', ['-n', '2000', '-c', '4', '-m', '50', '-d', body, ...fields, url]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('2000 done, 2000 succeeded, 0 failed, 0 errored, 0 timeout');
+    expect(stdout).toContain('status codes: 2000 2xx');
+  });
+});
+
+describe.skipIf(!isInstalled('curl'))('curl', () => {
+  test('puts with prior knowledge, and sees the trailers', async () => {
+    const { body, url, fields } = putByHand();
+    const args = ['--silent', '--http2-prior-knowledge', '--dump-header', '-', '--output', join(directory, 'answer')];
+    const { code, stdout } = await run('curl', [...args, '--data-binary', `@${body}`, ...fields, url]);
+    expect(code).toBe(0);
+    expect(stdout.split(/\r?\n/).filter((line) => line !== '')).toEqual([
+      expect.stringMatching(/^HTTP\/2 200/),
+      'content-type: application/grpc',
+      'grpc-status: 0',
+    ]);
+  });
+
+  test('is answered in HTTP/1.1 where it offers to upgrade', async () => {
+    const url = `http://127.0.0.1:${port.number}/health`;
+    const { code, stdout } = await run('curl', ['--silent', '--http2', '--dump-header', '-', url]);
+    expect([code, stdout.split('\r\n')[0]]).toEqual([0, 'HTTP/1.1 200 OK']);
   });
 });
 
