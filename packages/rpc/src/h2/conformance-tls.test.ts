@@ -45,7 +45,7 @@ beforeAll(async () => {
   );
   writeFileSync(keyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }));
   probe = await Probe.open({}, {}, { ...tlsDefaults, certFile, keyFile });
-});
+}, 60_000);
 afterAll(async () => {
   await probe.close();
   rmSync(directory, { recursive: true });
