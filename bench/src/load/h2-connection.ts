@@ -6,7 +6,7 @@
  * An answer with a DATA frame is a success; one that ends without is a failure (gRPC sends those as headers only).
  */
 import { connect, type Socket } from 'node:net';
-import { Flag, FrameType, frame, frameHeaderBytes, windowMax, writeFrameHeader } from './h2-frames.ts';
+import { Flag, FrameType, frame, frameHeaderBytes, framePayloadMax, windowMax, writeFrameHeader } from './h2-frames.ts';
 
 /** Bytes consumed after which the connection's window is topped up. */
 const windowRefill = 1 << 28;
@@ -27,7 +27,8 @@ export class H2Connection {
   #outgoing: Buffer[] = [];
   #flushScheduled = false;
   #sendWindow = 65_535;
-  #blocked: Buffer[] = [];
+  /** What the window has no room for: frames, and the bytes of them that count. */
+  #blocked: { readonly bytes: Buffer; readonly cost: number }[] = [];
   #received = 0;
 
   private constructor(socket: Socket, authority: string) {
@@ -56,26 +57,31 @@ export class H2Connection {
     });
   }
 
-  /** Sends one request; calls of one turn leave in one write. */
+  /** Sends one request of less than 64 KiB, which fits a window of any server; calls of one turn leave in one write. */
   call(path: string, message: Buffer, onAnswer: OnAnswer): void {
     const stream = this.#nextStream;
     this.#nextStream += 2;
     this.#calls.set(stream, onAnswer);
     const headers = this.#headersOf(path);
-    const bytes = Buffer.allocUnsafe(frameHeaderBytes + headers.length + frameHeaderBytes + 5 + message.length);
+    const length = 5 + message.length;
+    const frames = Math.ceil(length / framePayloadMax);
+    const bytes = Buffer.allocUnsafe(frameHeaderBytes + headers.length + frames * frameHeaderBytes + length);
     writeFrameHeader(bytes, 0, { length: headers.length, type: FrameType.headers, flags: Flag.endHeaders, stream });
     headers.copy(bytes, frameHeaderBytes);
-    const at = frameHeaderBytes + headers.length;
-    writeFrameHeader(bytes, at, { length: 5 + message.length, type: FrameType.data, flags: Flag.endStream, stream });
-    bytes[at + frameHeaderBytes] = 0;
-    bytes.writeUInt32BE(message.length, at + frameHeaderBytes + 1);
-    message.copy(bytes, at + frameHeaderBytes + 5);
-    if (this.#blocked.length > 0 || this.#sendWindow < message.length + 5) {
-      this.#blocked.push(bytes);
-      return;
+    let at = frameHeaderBytes + headers.length;
+    for (let from = 0; from < length; from += framePayloadMax) {
+      const share = Math.min(framePayloadMax, length - from);
+      const flags = from + share === length ? Flag.endStream : 0;
+      writeFrameHeader(bytes, at, { length: share, type: FrameType.data, flags, stream });
+      at += frameHeaderBytes;
+      if (from === 0) {
+        bytes[at] = 0;
+        bytes.writeUInt32BE(message.length, at + 1);
+      }
+      message.copy(bytes, from === 0 ? at + 5 : at, Math.max(0, from - 5), from + share - 5);
+      at += share;
     }
-    this.#sendWindow -= message.length + 5;
-    this.#write(bytes);
+    this.#writeWhenRoom(bytes, length);
   }
 
   /** Sends one request and reads its answers to the end, of whatever size; resolves with their bytes, which are 0 for a failure. */
@@ -98,18 +104,21 @@ export class H2Connection {
       payload[0] = 0;
       payload.writeUInt32BE(message.length, 1);
       message.copy(payload, 5);
-      const bytes = frame(FrameType.data, 0, stream, payload);
-      if (this.#blocked.length > 0 || this.#sendWindow < payload.length) {
-        this.#blocked.push(bytes);
-        return;
-      }
-      this.#sendWindow -= payload.length;
-      this.#write(bytes);
+      this.#writeWhenRoom(frame(FrameType.data, 0, stream, payload), payload.length);
     };
   }
 
   close(): void {
     this.#socket.destroy();
+  }
+
+  #writeWhenRoom(bytes: Buffer, cost: number): void {
+    if (this.#blocked.length > 0 || this.#sendWindow < cost) {
+      this.#blocked.push({ bytes, cost });
+      return;
+    }
+    this.#sendWindow -= cost;
+    this.#write(bytes);
   }
 
   #write(bytes: Buffer): void {
@@ -215,9 +224,9 @@ export class H2Connection {
 
   #onWindow(increment: number): void {
     this.#sendWindow += increment;
-    while (this.#blocked.length > 0 && this.#sendWindow >= this.#blocked[0]!.length) {
-      const bytes = this.#blocked.shift()!;
-      this.#sendWindow -= bytes.length;
+    while (this.#blocked.length > 0 && this.#sendWindow >= this.#blocked[0]!.cost) {
+      const { bytes, cost } = this.#blocked.shift()!;
+      this.#sendWindow -= cost;
       this.#write(bytes);
     }
   }

@@ -12,6 +12,8 @@ export const FrameType = {
 } as const;
 export const Flag = { endStream: 1, ack: 1, endHeaders: 4 } as const;
 export const frameHeaderBytes = 9;
+/** The largest payload that every server takes. */
+export const framePayloadMax = 16_384;
 export const windowMax = 0x7fff_ffff;
 
 export function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {

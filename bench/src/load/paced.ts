@@ -1,7 +1,7 @@
 /**
  * Puts at an even rate, in a process of its own: each is timed from when it was due, so that one that had to wait for its turn
- * counts as late as its caller found it. The task is the first argument; asked over the IPC channel, it tells what came out since
- * it was asked before.
+ * counts as late as its caller found it. The task is the first argument. Over the IPC channel it is told when to count, and asked
+ * what came out since it was asked before.
  */
 import { H2Connection } from './h2-connection.ts';
 import { Histogram } from './histogram.ts';
@@ -13,6 +13,9 @@ export interface PacedTask {
   readonly valueBytes: number;
   readonly keyCount: number;
 }
+
+/** What it is told or asked. Counted are puts that are due between `count` and `pass`, also those that are answered later. */
+export type PacedWord = 'count' | 'pass' | 'report';
 
 export interface PacedReport {
   readonly count: number;
@@ -29,20 +32,10 @@ async function run(task: PacedTask): Promise<void> {
     Array.from({ length: connectionCount }, () => H2Connection.open(task.endpoint)),
   );
   const { path, next } = requests({ ...task, operation: 'put' });
-  let histogram = new Histogram();
-  let failures = 0;
-  process.on('message', () => {
-    const { count, maxMs } = histogram;
-    const report: PacedReport = {
-      count,
-      failures,
-      p50Ms: histogram.percentileMs(0.5),
-      p99Ms: histogram.percentileMs(0.99),
-      maxMs,
-    };
-    histogram = new Histogram();
-    failures = 0;
-    process.send?.(report);
+  const counted = { histogram: new Histogram(), failures: 0, isCounting: false };
+  process.on('message', (word: PacedWord) => {
+    if (word === 'report') process.send?.(take(counted));
+    else counted.isCounting = word === 'count';
   });
   process.once('disconnect', () => process.exit(0));
   const startMs = performance.now();
@@ -50,15 +43,25 @@ async function run(task: PacedTask): Promise<void> {
   const send = (): void => {
     const nowMs = performance.now();
     for (let dueMs = dueAt(sent); dueMs <= nowMs; dueMs = dueAt(sent)) {
+      const { isCounting } = counted;
       connections[sent++ % connectionCount]!.call(path, next(), (answer) => {
-        if (answer === undefined) failures++;
-        else histogram.record(performance.now() - dueMs);
+        if (!isCounting) return;
+        if (answer === undefined) counted.failures++;
+        else counted.histogram.record(performance.now() - dueMs);
       });
     }
     setTimeout(send, 1);
   };
   const dueAt = (number: number): number => startMs + (number * 1_000) / task.perSecond;
   send();
+}
+
+function take(counted: { histogram: Histogram; failures: number }): PacedReport {
+  const { histogram, failures } = counted;
+  counted.histogram = new Histogram();
+  counted.failures = 0;
+  const { count, maxMs } = histogram;
+  return { count, failures, p50Ms: histogram.percentileMs(0.5), p99Ms: histogram.percentileMs(0.99), maxMs };
 }
 
 await run(JSON.parse(process.argv[2] ?? '') as PacedTask);
