@@ -22,7 +22,12 @@ export default defineConfig({
           sequence: { groupOrder: 0 },
           // Properties that take a second here take ten where everybody builds.
           testTimeout: 60_000,
-          include: ['packages/*/src/**/*.test.ts', 'test/*.test.ts', 'test/wire/**/*.test.ts'],
+          include: [
+            'packages/*/src/**/*.test.ts',
+            'bench/src/**/*.test.ts',
+            'test/*.test.ts',
+            'test/wire/**/*.test.ts',
+          ],
         },
       },
       {

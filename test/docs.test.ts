@@ -132,7 +132,7 @@ describe('names', () => {
 
   test('flags exist', () => {
     const ofKvd = [...Object.keys(flagTable).map(flagName), ...Object.keys(oldNames)];
-    const ofOthers = [...flagsOf('packages/kvctl/src'), ...optionsOf('bench/src/main.ts')];
+    const ofOthers = [...flagsOf('packages/kvctl/src'), ...optionsOfBenchmarks()];
     const ofTools = ['help', 'version', 'config-file', 'ignore-scripts', 'max-semi-space-size'];
     const known = new Set([...ofKvd, ...ofOthers, ...ofTools]);
     const isFine = (found: string): boolean => known.has(found);
@@ -159,9 +159,11 @@ function flagsOf(directory: string): string[] {
   return declared.flatMap((text) => [...text.matchAll(/Flag\(\w+, \{\s*name: '([a-z-]+)'/g)].map((match) => match[1]!));
 }
 
-/** Names of the options that parseArgs of a program is given. */
-function optionsOf(path: string): string[] {
-  return [...read(path).matchAll(/^ {4}([a-z]+): \{ type: '/gm)].map((match) => match[1]!);
+/** Names of the options that parseArgs of the benchmarks is given. */
+function optionsOfBenchmarks(): string[] {
+  const programs = sources.filter(({ path }) => path.startsWith('bench/src/')).map(({ text }) => text);
+  const option = /[{ ]'?([a-z-]+)'?: \{ type: '(?:string|boolean)'/g;
+  return programs.flatMap((text) => [...text.matchAll(option)].map((match) => match[1]!));
 }
 
 describe('tables that repeat the code', () => {

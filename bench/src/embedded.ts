@@ -11,7 +11,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import type { EmbeddedResult, EmbeddedTask } from './embedded-load.ts';
-import { median } from './report.ts';
+import { medians } from './report.ts';
+import { resultsDirectory, writeResults } from './results.ts';
 import { findEtcd, startServer } from './servers.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -23,11 +24,13 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '4' },
     rounds: { type: 'string', default: '3' },
     only: { type: 'string' },
-    directory: { type: 'string', default: join(tmpdir(), 'quorate-bench') },
+    directory: { type: 'string', default: join(tmpdir(), 'quorate-bench-embedded') },
+    output: { type: 'string', default: resultsDirectory },
   },
 });
 
-type Rival = 'etcd with etcd3' | 'embedded';
+/** Who is asked. */
+export type Rival = 'etcd with etcd3' | 'embedded';
 type Load = Pick<EmbeddedTask, 'operation' | 'callers'>;
 
 async function generate(subject: EmbeddedTask['subject'], load: Load): Promise<EmbeddedResult> {
@@ -51,19 +54,21 @@ async function measure(rival: Rival, load: Load): Promise<EmbeddedResult> {
   }
 }
 
-function row(
-  load: Load,
-  rival: Rival,
-  results: readonly EmbeddedResult[],
-): { readonly text: string; readonly perSecond: number } {
-  const of = (pick: (result: EmbeddedResult) => number): number => median(results.map(pick));
-  const perSecond = of((result) => result.perSecond);
-  const times = `${of(({ p50Ms }) => p50Ms).toFixed(2)} ms | ${of(({ p99Ms }) => p99Ms).toFixed(2)} ms`;
-  const cpu = of(({ cpuMicrosPerOperation }) => cpuMicrosPerOperation).toFixed(1);
-  return {
-    text: `| ${load.operation} | ${load.callers} | ${rival} | ${perSecond.toFixed(0)} | ${times} | ${cpu} |`,
-    perSecond,
-  };
+/** Medians of one rival for one load. */
+export interface EmbeddedRow extends Load, EmbeddedResult {
+  readonly rival: Rival;
+}
+
+function rowOf(load: Load, rival: Rival, results: readonly EmbeddedResult[]): EmbeddedRow {
+  return { ...load, rival, ...medians(results, ['perSecond', 'p50Ms', 'p99Ms', 'cpuMicrosPerOperation'])! };
+}
+
+function tell(row: EmbeddedRow, base: EmbeddedRow): void {
+  const times = `${row.p50Ms.toFixed(2)} ms | ${row.p99Ms.toFixed(2)} ms | ${row.cpuMicrosPerOperation.toFixed(1)}`;
+  const ratio = (row.perSecond / base.perSecond).toFixed(2);
+  process.stdout.write(
+    `| ${row.operation} | ${row.callers} | ${row.rival} | ${row.perSecond.toFixed(0)} | ${times} | ${ratio}× |\n`,
+  );
 }
 
 async function main(): Promise<void> {
@@ -72,6 +77,7 @@ async function main(): Promise<void> {
   process.stdout.write(
     '| operation | callers | | per second | p50 | p99 | CPU µs here | ratio |\n| - | - | - | - | - | - | - | - |\n',
   );
+  const rows: EmbeddedRow[] = [];
   for (const operation of values.operations.split(',') as Load['operation'][]) {
     for (const callers of values.callers.split(',').map(Number)) {
       const load = { operation, callers };
@@ -79,11 +85,12 @@ async function main(): Promise<void> {
       for (let round = 0; round < Number(values.rounds); round++) {
         for (const rival of rivals) results.get(rival)!.push(await measure(rival, load));
       }
-      const rows = rivals.map((rival) => row(load, rival, results.get(rival)!));
-      const base = rows[0]!.perSecond;
-      for (const { text, perSecond } of rows) process.stdout.write(`${text} ${(perSecond / base).toFixed(2)}× |\n`);
+      const own = rivals.map((rival) => rowOf(load, rival, results.get(rival)!));
+      for (const row of own) tell(row, own[0]!);
+      rows.push(...own);
     }
   }
+  process.stdout.write(`\nwritten to ${writeResults(values.output, { rows })}\n`);
 }
 
 await main();

@@ -8,6 +8,8 @@ export interface Findings {
   /** Of all members the longest; 0 for a server without such a loop. */
   loopP99Ms: number;
   loopMaxMs: number;
+  /** What of the longest turn was work; the rest it waited for a processor. */
+  loopWorkMaxMs: number;
 }
 
 export interface PauseSample extends Readonly<Findings> {
@@ -22,7 +24,16 @@ export interface PauseSample extends Readonly<Findings> {
   readonly maxMs: number;
 }
 
-type Figure = 'tookMs' | 'loopP99Ms' | 'loopMaxMs' | 'puts' | 'failures' | 'p50Ms' | 'p99Ms' | 'maxMs';
+type Figure =
+  | 'tookMs'
+  | 'loopP99Ms'
+  | 'loopMaxMs'
+  | 'loopWorkMaxMs'
+  | 'puts'
+  | 'failures'
+  | 'p50Ms'
+  | 'p99Ms'
+  | 'maxMs';
 
 /** Medians over the rounds, of one server. */
 export type PauseFigures = Readonly<Record<Figure, number>> & {
@@ -35,7 +46,17 @@ export interface PauseRow {
   readonly figures: Readonly<Partial<Record<Kind, PauseFigures>>>;
 }
 
-const fields: readonly Figure[] = ['tookMs', 'loopP99Ms', 'loopMaxMs', 'puts', 'failures', 'p50Ms', 'p99Ms', 'maxMs'];
+const fields: readonly Figure[] = [
+  'tookMs',
+  'loopP99Ms',
+  'loopMaxMs',
+  'loopWorkMaxMs',
+  'puts',
+  'failures',
+  'p50Ms',
+  'p99Ms',
+  'maxMs',
+];
 
 /** Rows that begin with this say what is usual for those that follow. */
 const usualMark = 'nothing';
@@ -60,7 +81,7 @@ export function summarizePauses(samples: readonly PauseSample[]): PauseRow[] {
 export function formatPauses(rows: readonly PauseRow[]): string {
   const head = [
     ...['while', 'etcd put p50', 'p99', 'of usual', 'max', 'kvd put p50', 'p99', 'of usual', 'max'],
-    ...['event loop p99', 'max'],
+    ...['event loop p99', 'max', 'longest turn, CPU'],
   ];
   const ms = (value: number): string => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
   const putsOf = (figures: PauseFigures | undefined): string[] =>
@@ -68,7 +89,7 @@ export function formatPauses(rows: readonly PauseRow[]): string {
       ? ['–', '–', '–', '–']
       : [ms(figures.p50Ms), ms(figures.p99Ms), `${figures.p99Ratio.toFixed(1)}×`, ms(figures.maxMs)];
   const lines = rows.map(({ name, figures: { etcd, kvd } }) => {
-    const loop = kvd === undefined ? ['–', '–'] : [ms(kvd.loopP99Ms), ms(kvd.loopMaxMs)];
+    const loop = kvd === undefined ? ['–', '–', '–'] : [kvd.loopP99Ms, kvd.loopMaxMs, kvd.loopWorkMaxMs].map(ms);
     return [name, ...putsOf(etcd), ...putsOf(kvd), ...loop];
   });
   return markdownTable(head, lines);

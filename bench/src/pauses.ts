@@ -62,7 +62,7 @@ class Puts {
 
 async function measure(server: Server, puts: Puts, { name, run }: Disturbance): Promise<PauseSample> {
   await puts.report();
-  const findings: Findings = { tookMs: 0, loopP99Ms: 0, loopMaxMs: 0 };
+  const findings: Findings = { tookMs: 0, loopP99Ms: 0, loopMaxMs: 0, loopWorkMaxMs: 0 };
   await run(server, async (work) => {
     await server.loops();
     puts.tell('count');
@@ -70,9 +70,10 @@ async function measure(server: Server, puts: Puts, { name, run }: Disturbance): 
     await work();
     puts.tell('pass');
     findings.tookMs += performance.now() - startedMs;
-    for (const { p99Ms, maxMs } of await server.loops()) {
+    for (const { p99Ms, maxMs, workMaxMs } of await server.loops()) {
       findings.loopP99Ms = Math.max(findings.loopP99Ms, p99Ms);
       findings.loopMaxMs = Math.max(findings.loopMaxMs, maxMs);
+      findings.loopWorkMaxMs = Math.max(findings.loopWorkMaxMs, workMaxMs);
     }
   });
   // What is still under way when counting ends is waited for.

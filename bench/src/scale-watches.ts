@@ -3,7 +3,7 @@ import { PutRequest, services } from '@quorate/proto';
 import { H2Connection } from './load/h2-connection.ts';
 import { Histogram } from './load/histogram.ts';
 import { LoopDelay } from './loop-delay.ts';
-import type { Server } from './servers.ts';
+import type { Kind, Server } from './servers.ts';
 import { openWatchers } from './watchers.ts';
 
 /** Of one server. Times are from a write until all watchers have it. */
@@ -18,6 +18,12 @@ export interface FanOut {
   readonly residentBytes: number;
   /** Upper bound of the bucket in which the 99th percentile lies; undefined where it is not told. */
   readonly loopP99Ms: number | undefined;
+}
+
+/** Medians over the rounds. */
+export interface FanOutRow {
+  readonly watchers: number;
+  readonly figures: Readonly<Partial<Record<Kind, Omit<FanOut, 'watchers' | 'createdPerSecond' | 'loopP99Ms'>>>>;
 }
 
 const valueBytes = 100;
