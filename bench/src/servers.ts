@@ -36,7 +36,8 @@ export function findEtcd(): string | undefined {
   return undefined;
 }
 
-function programOf(kind: Kind): { command: string; args: string[]; version: string } {
+/** What starts a server of a kind. */
+export function programOf(kind: Kind): { command: string; args: string[]; version: string } {
   if (kind === 'kvd') {
     const program = join(root, 'packages', 'kvd', 'bin', 'kvd.js');
     return { command: process.execPath, args: [program], version: firstLine(process.execPath, [program, '--version']) };
