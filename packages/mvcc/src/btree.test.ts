@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { BTree, type Leaf } from './btree.ts';
+import { BTree } from './btree.ts';
+import type { Leaf } from './btree-node.ts';
 
 /** The naive form: a sorted array of entries, and each key's aliveness over time. */
 class SortedArray {

@@ -8,48 +8,25 @@
  * looked at one by one.
  */
 import { invariant, type Key } from '@quorate/base';
+import {
+  appendKeys,
+  countLive,
+  cutKeys,
+  headsAreRight,
+  Inner,
+  insertKey,
+  knownBelow,
+  Leaf,
+  lowerBound,
+  type Node,
+  removeKey,
+  upperBound,
+} from './btree-node.ts';
 
-/** Most keys in a leaf and children of an inner node. Look-ups among 1 M keys take 2.05 µs; 2.2 µs at 32 or 128. */
+/** Most keys in a leaf and children of an inner node. */
 const nodeMax = 64;
 /** A node smaller than this is merged with a neighbour when both fit into one. */
 const nodeMin = nodeMax / 4;
-
-/** Keys next to each other, with their values. Fields are public for loops; only BTree changes them. */
-export class Leaf {
-  keys: Key[];
-  values: number[];
-  /** Values >= 0. */
-  live: number;
-  /** No change below carried a higher stamp. May be higher than needed. */
-  stamp: number;
-  next: Leaf | undefined = undefined;
-  previous: Leaf | undefined = undefined;
-
-  constructor(keys: Key[], values: number[], stamp: number) {
-    this.keys = keys;
-    this.values = values;
-    this.live = countLive(values);
-    this.stamp = stamp;
-  }
-}
-
-/** Children, and between each two of them the lowest key of the right one (or one that once was). */
-class Inner {
-  keys: Key[];
-  children: Node[];
-  live: number;
-  stamp: number;
-
-  constructor(keys: Key[], children: Node[], stamp: number) {
-    this.keys = keys;
-    this.children = children;
-    this.live = 0;
-    for (const child of children) this.live += child.live;
-    this.stamp = stamp;
-  }
-}
-
-type Node = Leaf | Inner;
 
 /** A place between keys: at `leaf.keys[index]`, or behind the last key of the last leaf. */
 export interface Position {
@@ -66,6 +43,8 @@ export class BTree {
   // The way of the last descent: inner nodes from the root down, and which child was taken.
   readonly #path: Inner[] = [];
   readonly #slots: number[] = [];
+  /** Characters that the key of the last descent shares with all keys of the leaf it came to, as far as that is known. */
+  #known = 0;
 
   /** Keys, dead ones included. */
   get size(): number {
@@ -79,26 +58,21 @@ export class BTree {
 
   /** The value of `key`, undefined when it is not in the map. */
   get(key: Key): number | undefined {
-    let node = this.#root;
-    for (let level = this.#height; level > 0; level--) {
-      const inner = node as Inner;
-      node = inner.children[upperBound(inner.keys, key)]!;
-    }
-    const leaf = node as Leaf;
-    const index = lowerBound(leaf.keys, key);
+    const leaf = this.#descend(key);
+    const index = lowerBound(leaf, key, this.#known);
     return leaf.keys[index] === key ? leaf.values[index] : undefined;
   }
 
   /** Sets the value of `key` and returns the one before, undefined when there was none. */
   exchange(key: Key, value: number, stamp: number): number | undefined {
     const leaf = this.#descend(key);
-    const index = lowerBound(leaf.keys, key);
+    const index = lowerBound(leaf, key, this.#known);
     const found = leaf.keys[index] === key;
     const old = found ? leaf.values[index]! : undefined;
     if (found) {
       leaf.values[index] = value;
     } else {
-      leaf.keys.splice(index, 0, key);
+      insertKey(leaf, index, key);
       leaf.values.splice(index, 0, value);
       this.#size++;
     }
@@ -117,9 +91,9 @@ export class BTree {
   /** Takes `key` out. Returns whether it was there. */
   delete(key: Key): boolean {
     const leaf = this.#descend(key);
-    const index = lowerBound(leaf.keys, key);
+    const index = lowerBound(leaf, key, this.#known);
     if (leaf.keys[index] !== key) return false;
-    leaf.keys.splice(index, 1);
+    removeKey(leaf, index);
     const [value] = leaf.values.splice(index, 1);
     this.#size--;
     if (value! >= 0) {
@@ -132,13 +106,8 @@ export class BTree {
 
   /** Where `key` is, or the first key above it. */
   seek(key: Key): Position {
-    let node = this.#root;
-    for (let level = this.#height; level > 0; level--) {
-      const inner = node as Inner;
-      node = inner.children[upperBound(inner.keys, key)]!;
-    }
-    const leaf = node as Leaf;
-    const index = lowerBound(leaf.keys, key);
+    const leaf = this.#descend(key);
+    const index = lowerBound(leaf, key, this.#known);
     return index === leaf.keys.length && leaf.next !== undefined ? { leaf: leaf.next, index: 0 } : { leaf, index };
   }
 
@@ -176,13 +145,16 @@ export class BTree {
 
   #descend(key: Key): Leaf {
     let node = this.#root;
+    let known = 0;
     for (let depth = 0; depth < this.#height; depth++) {
       const inner = node as Inner;
-      const slot = upperBound(inner.keys, key);
+      const slot = upperBound(inner, key, known);
       this.#path[depth] = inner;
       this.#slots[depth] = slot;
+      known = knownBelow(inner, slot, known);
       node = inner.children[slot]!;
     }
+    this.#known = known;
     return node as Leaf;
   }
 
@@ -191,7 +163,7 @@ export class BTree {
     // Keys that arrive in order at the right edge would leave half-empty leaves behind: there the old leaf stays full.
     const appended = leaf.next === undefined && index === leaf.keys.length - 1;
     const at = appended ? index : leaf.keys.length >>> 1;
-    const right = new Leaf(leaf.keys.splice(at), leaf.values.splice(at), leaf.stamp);
+    const right = new Leaf(cutKeys(leaf, at), leaf.values.splice(at), leaf.stamp);
     leaf.live -= right.live;
     right.next = leaf.next;
     right.previous = leaf;
@@ -209,12 +181,12 @@ export class BTree {
     }
     const inner = this.#path[depth]!;
     const slot = this.#slots[depth]!;
-    inner.keys.splice(slot, 0, separator);
+    insertKey(inner, slot, separator);
     inner.children.splice(slot + 1, 0, right);
     if (inner.children.length <= nodeMax) return;
     const at = inner.children.length >>> 1;
-    const sibling = new Inner(inner.keys.splice(at), inner.children.splice(at), inner.stamp);
-    const between = inner.keys.pop()!;
+    const sibling = new Inner(cutKeys(inner, at), inner.children.splice(at), inner.stamp);
+    const [between] = cutKeys(inner, at - 1) as [Key];
     inner.live -= sibling.live;
     this.#addChild(depth - 1, inner, between, sibling);
   }
@@ -249,7 +221,7 @@ function fill(node: Node): number {
 /** Takes an empty child out. */
 function dropChild(parent: Inner, slot: number): void {
   const [child] = parent.children.splice(slot, 1);
-  parent.keys.splice(Math.max(slot - 1, 0), 1);
+  removeKey(parent, Math.max(slot - 1, 0));
   if (child instanceof Leaf) unlink(child);
 }
 
@@ -259,16 +231,16 @@ function maybeMerge(parent: Inner, slot: number): boolean {
   const right = parent.children[slot + 1];
   if (left === undefined || right === undefined || fill(left) + fill(right) > nodeMax) return false;
   if (left instanceof Leaf && right instanceof Leaf) {
-    left.keys.push(...right.keys);
+    appendKeys(left, right.keys);
     left.values.push(...right.values);
     unlink(right);
   } else if (left instanceof Inner && right instanceof Inner) {
-    left.keys.push(parent.keys[slot]!, ...right.keys);
+    appendKeys(left, [parent.keys[slot]!, ...right.keys]);
     left.children.push(...right.children);
   }
   left.live += right.live;
   left.stamp = Math.max(left.stamp, right.stamp);
-  parent.keys.splice(slot, 1);
+  removeKey(parent, slot);
   parent.children.splice(slot + 1, 1);
   return true;
 }
@@ -290,52 +262,22 @@ function countBelow(node: Node, height: number, moment: Moment, from: Key | unde
   let count = 0;
   if (height === 0) {
     const { keys, values } = node as Leaf;
-    const end = to === undefined ? keys.length : lowerBound(keys, to);
-    for (let i = from === undefined ? 0 : lowerBound(keys, from); i < end; i++) {
+    const end = to === undefined ? keys.length : lowerBound(node, to);
+    for (let i = from === undefined ? 0 : lowerBound(node, from); i < end; i++) {
       const value = values[i]!;
       if (unchanged ? value >= 0 : moment.aliveAt(value)) count++;
     }
     return count;
   }
-  const { keys, children } = node as Inner;
-  const first = from === undefined ? 0 : upperBound(keys, from);
-  const last = to === undefined ? children.length - 1 : upperBound(keys, to);
+  const { children } = node as Inner;
+  const first = from === undefined ? 0 : upperBound(node, from);
+  const last = to === undefined ? children.length - 1 : upperBound(node, to);
   for (let i = first; i <= last; i++) {
     const childFrom = i === first ? from : undefined;
     const childTo = i === last ? to : undefined;
     count += countBelow(children[i]!, height - 1, moment, childFrom, childTo);
   }
   return count;
-}
-
-/** Index of the first of the sorted `keys` that is not below `key`. */
-function lowerBound(keys: readonly Key[], key: Key): number {
-  let lo = 0;
-  let hi = keys.length;
-  while (lo < hi) {
-    const middle = (lo + hi) >>> 1;
-    if (keys[middle]! < key) lo = middle + 1;
-    else hi = middle;
-  }
-  return lo;
-}
-
-/** Index of the first of the sorted `keys` that is above `key`. */
-function upperBound(keys: readonly Key[], key: Key): number {
-  let lo = 0;
-  let hi = keys.length;
-  while (lo < hi) {
-    const middle = (lo + hi) >>> 1;
-    if (key < keys[middle]!) hi = middle;
-    else lo = middle + 1;
-  }
-  return lo;
-}
-
-function countLive(values: readonly number[]): number {
-  let live = 0;
-  for (const value of values) if (value >= 0) live++;
-  return live;
 }
 
 /** Checks a subtree whose keys must lie in [from, to); returns what is in it. */
@@ -345,6 +287,7 @@ function auditNode(
   from: Key | undefined,
   to: Key | undefined,
 ): { size: number; leaves: number } {
+  invariant(headsAreRight(node), 'heads of a node are wrong');
   for (let i = 0; i < node.keys.length; i++) {
     const key = node.keys[i]!;
     invariant(i === 0 || node.keys[i - 1]! < key, 'keys of a node are out of order');

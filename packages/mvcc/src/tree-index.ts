@@ -12,7 +12,8 @@
  * newer one and which are tombstones.
  */
 import { invariant, type Key } from '@quorate/base';
-import { BTree, type Leaf } from './btree.ts';
+import { BTree } from './btree.ts';
+import type { Leaf } from './btree-node.ts';
 import { Fifo } from './fifo.ts';
 import { type Generation, none, VersionTable } from './key-index.ts';
 
