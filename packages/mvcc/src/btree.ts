@@ -8,6 +8,7 @@
  * looked at one by one.
  */
 import { invariant, type Key } from '@quorate/base';
+import type { BuiltTree } from './btree-builder.ts';
 import {
   appendKeys,
   countLive,
@@ -45,6 +46,14 @@ export class BTree {
   readonly #slots: number[] = [];
   /** Characters that the key of the last descent shares with all keys of the leaf it came to, as far as that is known. */
   #known = 0;
+
+  /** Takes the place of an empty tree. */
+  adopt({ root, height, size }: BuiltTree): void {
+    invariant(this.#size === 0, 'a tree with keys is replaced', { size: this.#size });
+    this.#root = root;
+    this.#height = height;
+    this.#size = size;
+  }
 
   /** Keys, dead ones included. */
   get size(): number {

@@ -115,6 +115,11 @@ export class VersionTable {
     return id;
   }
 
+  /** Puts the chain that begins at `older` behind `id`, which was none's newer one. */
+  chain(id: number, older: number): void {
+    this.#block(id)[(id & blockMask) * words + 4] = older;
+  }
+
   /** Ends a chain at `id`. What was behind it must be freed by the caller. */
   cut(id: number): void {
     this.#block(id)[(id & blockMask) * words + 4] = none;

@@ -15,7 +15,8 @@ import { invariant, type Key } from '@quorate/base';
 import { BTree } from './btree.ts';
 import type { Leaf } from './btree-node.ts';
 import { Fifo } from './fifo.ts';
-import { type Generation, none, VersionTable } from './key-index.ts';
+import type { LoadedIndex, Tombstone } from './index-loader.ts';
+import { none, VersionTable } from './key-index.ts';
 
 /** Called for keys of a range with the id of the version; false ends the walk. */
 export type Visit = (key: Key, id: number) => boolean;
@@ -27,11 +28,8 @@ export interface IndexRange {
   readonly at: number;
 }
 
-interface Tombstone {
-  readonly key: Key;
-  readonly id: number;
-  readonly main: number;
-}
+/** Ids looked at between two chances to let others run. */
+const idsPerSlice = 100_000;
 
 /** Keys to versions. */
 export class TreeIndex {
@@ -61,18 +59,14 @@ export class TreeIndex {
     invariant(older !== none && !this.versions.isTombstone(older), 'tombstone for a key that is not there');
   }
 
-  /**
-   * Adds what a stored row says; for a tombstone `generation` is undefined. Rows must come in order of their
-   * revisions.
-   */
-  restore(key: Key, main: number, sub: number, generation: Generation | undefined): void {
-    if (generation === undefined) {
-      this.#addTombstone(key, main, sub);
-      return;
+  /** Takes what a loader of {@link versions} built, a slice at each step. The index must be empty. */
+  *adopt({ tree, tombstones, end }: LoadedIndex): Generator<void> {
+    this.#tree.adopt(tree);
+    for (const tombstone of tombstones) this.#tombstones.push(tombstone);
+    for (let id = 0; id < end; id++) {
+      if (this.versions.older(id) !== none) this.#superseding.push(id);
+      if (id % idsPerSlice === idsPerSlice - 1) yield;
     }
-    const id = this.versions.take();
-    const older = this.#setNewest(key, id, id, main);
-    this.versions.setRestoredPut(id, main, sub, older, generation);
   }
 
   /** The version of `key` that lives at revision `at`, or none. */
