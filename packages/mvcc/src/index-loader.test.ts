@@ -94,7 +94,7 @@ describe('an index that was loaded', () => {
     );
   });
 
-  test('goes on as any other', () => {
+  test('goes on like one that grew', () => {
     const count = 5_000;
     const changes = Array.from({ length: count }, (_, i) => ({
       key: `k${(i * 7919) % count}`,
