@@ -18,7 +18,8 @@ import type { DeadlineWheel } from './deadline-wheel.ts';
 import type { Decompressor } from './decompressor.ts';
 import { FrameHandler, type FrameHost } from './frame-handler.ts';
 import { FrameReader } from './frame-reader.ts';
-import { ErrorCode, frameBytesDefault, prefaceText, Setting, streamIdLimit, windowDefault } from './frames.ts';
+import { ErrorCode, frameBytesDefault, streamIdLimit } from './frames.ts';
+import { greetClient, PrefaceReader } from './greeting.ts';
 import { ConnectionError } from './h2-errors.ts';
 import { Keepalive } from './keepalive.ts';
 import type { H2Limits } from './limits.ts';
@@ -42,7 +43,6 @@ export interface ConnectionContext {
   gone(connection: Connection): void;
 }
 
-const preface = Buffer.from(prefaceText, 'latin1');
 /** How long the client has to read our last words before the socket is destroyed; and to answer the ping of a drain. */
 const lastWordsMs = 1_000;
 const drainPing = Buffer.from('draining');
@@ -72,7 +72,7 @@ export class Connection implements FrameHost {
   private readonly reader = new FrameReader(frameBytesDefault);
   private readonly frames: FrameHandler;
   private readonly handshake: Timer;
-  private prefaceSeen = 0;
+  private readonly preface = new PrefaceReader();
   private reading = false;
   private flushScheduled = false;
   /** Calls that were answered before their request was complete; see {@link resetEarlyAnswers}. */
@@ -114,7 +114,7 @@ export class Connection implements FrameHost {
     socket.on('end', () => this.end());
     socket.on('error', (error) => this.options.logger.debug('connection failed', { error: error.message }));
     socket.on('close', () => this.destroy());
-    this.sendSettings();
+    greetClient(this.control, this.limits, this.options.maxConcurrentStreams);
     this.onData(head);
     socket.resume();
   }
@@ -134,7 +134,7 @@ export class Connection implements FrameHost {
   drain(): void {
     if (this.closed || this.draining) return;
     this.draining = true;
-    if (this.prefaceSeen < preface.length) {
+    if (!this.preface.isDone) {
       this.destroy();
       return;
     }
@@ -194,7 +194,7 @@ export class Connection implements FrameHost {
     this.nowMs = this.options.clock.nowMs();
     this.keepalive.onRead(this.nowMs);
     try {
-      const from = this.prefaceSeen < preface.length ? this.readPreface(chunk) : 0;
+      const from = this.preface.isDone ? 0 : this.preface.read(chunk);
       this.reader.read(from === 0 ? chunk : chunk.subarray(from), this.frames);
     } catch (error) {
       if (!(error instanceof ConnectionError)) throw error;
@@ -202,26 +202,6 @@ export class Connection implements FrameHost {
     }
     this.reading = false;
     this.flush();
-  }
-
-  private sendSettings(): void {
-    const { limits, options } = this;
-    this.control.settings([
-      [Setting.maxConcurrentStreams, options.maxConcurrentStreams],
-      [Setting.initialWindowSize, limits.streamWindowBytes],
-      [Setting.maxHeaderListSize, limits.headerListBytesMax],
-    ]);
-    this.control.windowUpdate(0, limits.connectionWindowBytes - windowDefault);
-  }
-
-  /** Compares the first bytes; returns where the frames begin in `chunk`. */
-  private readPreface(chunk: Buffer): number {
-    const count = Math.min(preface.length - this.prefaceSeen, chunk.length);
-    if (chunk.compare(preface, this.prefaceSeen, this.prefaceSeen + count, 0, count) !== 0) {
-      throw new ConnectionError(ErrorCode.protocolError, 'not the preface of HTTP/2');
-    }
-    this.prefaceSeen += count;
-    return count;
   }
 
   private ping(payload: Buffer): void {

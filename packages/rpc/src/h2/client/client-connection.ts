@@ -11,6 +11,7 @@ import { ControlFrames } from '../control.ts';
 import { Decompressor } from '../decompressor.ts';
 import { FrameReader } from '../frame-reader.ts';
 import { ErrorCode, frameBytesDefault, streamIdLimit } from '../frames.ts';
+import { greetServer } from '../greeting.ts';
 import { ConnectionError } from '../h2-errors.ts';
 import { Keepalive } from '../keepalive.ts';
 import { type H2Limits, h2Limits } from '../limits.ts';
@@ -21,7 +22,6 @@ import { StreamTable } from '../stream-table.ts';
 import { ClientCall } from './client-call.ts';
 import { type ClientFrameHost, ClientFrames } from './client-frames.ts';
 import { dial, failureOf } from './dial.ts';
-import { greet } from './greeting.ts';
 import { RequestHeaders } from './request-headers.ts';
 import { UnaryAnswer } from './unary-answer.ts';
 
@@ -69,7 +69,7 @@ class ClientConnection implements RpcConnection, ClientFrameHost {
     const output = new Output(new ChunkPool());
     this.sender = new Sender(output, limits.socketBytesMax);
     this.control = new ControlFrames(output);
-    greet(output, this.control, limits);
+    greetServer(output, this.control, limits);
     this.scheduledFlush = () => {
       if (this.flushScheduled) this.flush();
     };
