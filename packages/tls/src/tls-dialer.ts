@@ -1,4 +1,5 @@
 /** The client's end between servers: what to connect with, from the files as they are at the time of the connection. */
+import { constants } from 'node:crypto';
 import { isIP } from 'node:net';
 import { type ConnectionOptions, createSecureContext, type SecureContext } from 'node:tls';
 import type { Logger } from '@quorate/base';
@@ -58,6 +59,8 @@ function contextOf(settings: TlsSettings, contents: readonly (Buffer | undefined
     ...(key === undefined ? {} : { key }),
     ...(ca === undefined ? {} : { ca }),
     ...(ciphers === undefined ? {} : { ciphers }),
+    // HTTP/2 forbids it (RFC 9113, 9.2.1). `disableRenegotiation` of a socket has no effect at a client's end.
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     minVersion: settings.minVersion,
     maxVersion: settings.maxVersion,
   });

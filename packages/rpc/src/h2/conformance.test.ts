@@ -632,6 +632,7 @@ describe('6 frame definitions', () => {
     const client = await probe.client();
     client.send(headersFrame(1, grpcFields(rangePath)), dataFrame(1, grpcMessage(nothing), Flag.endStream));
     client.send(rawFrame(FrameType.goAway, 0, 0, Buffer.alloc(8)));
+    client.send(rawFrame(FrameType.goAway, 0, 0, Buffer.concat([uint32(0), uint32(0xdead_beef), Buffer.from('why')])));
     await client.settle();
     probe.held[0]?.reply.encoded(nothing);
     expect(await client.trailers(1)).toMatchObject({ 'grpc-status': '0' });

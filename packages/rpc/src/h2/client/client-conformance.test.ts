@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createServer, type TLSSocket } from 'node:tls';
 import { silentLogger } from '@quorate/base';
 import { Status } from '@quorate/proto';
-import { TlsDialer, tlsDefaults, writeCertificate } from '@quorate/tls';
+import { TlsDialer, type TlsSettings, tlsDefaults, writeCertificate } from '@quorate/tls';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { MemoryLogger, realClock } from '../../testing/served.ts';
 import { ErrorCode, Flag, FrameType, frameHeaderBytes, Setting } from '../frames.ts';
@@ -242,7 +242,7 @@ describe('what is not', () => {
 });
 
 /** A server of TLS that shows who connected, and takes the frames of the first connection apart. */
-async function secureServer() {
+async function secureServer(settings: Partial<TlsSettings> = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'quorate-h2-client-'));
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const name = { commonName: 'server' };
@@ -263,13 +263,14 @@ async function secureServer() {
     accepted = resolve;
   });
   const server = createServer({ cert, key, ALPNProtocols: ['h2'] }, (one) => {
-    one.on('error', () => {
-      // What the client thinks of us shows in the calls.
-    });
+    one.on('error', () => one.destroy());
     accepted(one);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const dialer = new TlsDialer({ ...tlsDefaults, certFile, keyFile, trustedCaFile: certFile }, silentLogger);
+  const dialer = new TlsDialer(
+    { ...tlsDefaults, certFile, keyFile, trustedCaFile: certFile, ...settings },
+    silentLogger,
+  );
   const connection = connectH2({
     host: 'localhost',
     port: (server.address() as AddressInfo).port,
@@ -313,6 +314,20 @@ describe('over TLS', () => {
     connection.open('/a/b', new Heard());
     expect(fieldsOf(await firstBlock(socket))).toContainEqual([':scheme', 'https']);
     expect([socket.servername, socket.alpnProtocol]).toEqual(['localhost', 'h2']);
+  });
+
+  test('a server that asks for renegotiation is refused, which ends the connection', async () => {
+    const { connection, socket } = await secureServer({ maxVersion: 'TLSv1.2' });
+    const heard = new Heard();
+    connection.open('/a/b', heard);
+    await firstBlock(socket);
+    const error = new Promise((resolve) => socket.once('error', resolve));
+    socket.renegotiate({}, () => {
+      // The error tells.
+    });
+    expect(await error).toMatchObject({ code: 'ERR_SSL_NO_RENEGOTIATION' });
+    expect(await heard.ended).toMatchObject({ code: Status.UNAVAILABLE });
+    expect(connection.isClosed).toBe(true);
   });
 
   test('a server that sends nothing but HTTP/1.1 is left', async () => {

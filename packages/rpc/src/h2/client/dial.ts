@@ -6,11 +6,7 @@ import type { ConnectOptions } from '../../client.ts';
 /** Connects. What is written before a secure connection stands waits for it. */
 export function dial({ host, port, tls }: Pick<ConnectOptions, 'host' | 'port' | 'tls'>): Socket {
   if (tls === undefined) return connect({ host, port, noDelay: true });
-  const socket = connectTls({ ...tls.connectOptions(host), port }).setNoDelay(true);
-  // A server that asks for another handshake is left (RFC 9113, 9.2.1); Node reports that and leaves the connection open.
-  socket.disableRenegotiation();
-  socket.on('error', () => socket.destroy());
-  return socket;
+  return connectTls({ ...tls.connectOptions(host), port }).setNoDelay(true);
 }
 
 /** Why the connection to `address` failed, in one line. */
