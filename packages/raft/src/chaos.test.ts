@@ -54,6 +54,7 @@ function optionsFor(asyncStorageWrites: boolean): fc.Arbitrary<ChaosOptions> {
     asyncStorageWrites: fc.constant(asyncStorageWrites),
     preVote: fc.boolean(),
     checkQuorum: fc.boolean(),
+    quietCommits: fc.boolean(),
     maxInflightMsgs: fc.constantFrom(1, 2, 3, 64),
     maxSizePerMsg: fc.constantFrom(0, 100, 300, 1_000_000),
     maxCommittedSizePerReady: fc.constantFrom(1, 100, 300, 1_000_000),

@@ -58,6 +58,13 @@ export interface RaftConfig {
    * check at apply themselves. Default false.
    */
   readonly disableConfChangeValidation?: boolean;
+  /**
+   * Fewer messages for the commit index. While more entries are on their way to be committed it waits for the next append, the next
+   * commit or the next heartbeat, whichever is first. When it travels alone to a follower whose log is known, it is not answered: the
+   * answer would say nothing that the answers to the entries before and to the next heartbeat do not. Members without this setting
+   * answer as ever. Default false.
+   */
+  readonly quietCommits?: boolean;
   /** A leader that applies its own removal or demotion steps down at once. Default true. */
   readonly stepDownOnRemoval?: boolean;
   /** Trace of what happens. Default: none. */
@@ -91,6 +98,7 @@ export function resolveConfig(config: RaftConfig): ResolvedConfig {
     readOnlyOption: config.readOnlyOption ?? 'safe',
     disableProposalForwarding: config.disableProposalForwarding ?? false,
     disableConfChangeValidation: config.disableConfChangeValidation ?? false,
+    quietCommits: config.quietCommits ?? false,
     stepDownOnRemoval: config.stepDownOnRemoval ?? true,
     logger: config.logger ?? silentLogger,
   };

@@ -7,13 +7,13 @@ import { type Progress, ProgressState } from './progress.ts';
 import type { Raft } from './raft.ts';
 import { releaseEarlyReads } from './read-index.ts';
 import type { Peer } from './tracker.ts';
-import { MessageType, newMessage, payloadSizeBytes } from './types.ts';
+import { MessageType, newMessage, payloadSizeBytes, quietContext } from './types.ts';
 
 /**
  * Sends the next append if the member may be sent one. `evenEmpty`: also when there is no entry to send, to carry the commit index
- * or to find out where the member stands. Returns whether something was sent, a snapshot included.
+ * or to find out where the member stands; `quiet`: such a one wants no answer if it fits. Returns whether something was sent, a snapshot included.
  */
-export function maybeSendAppend(raft: Raft, peer: Peer, evenEmpty: boolean): boolean {
+export function maybeSendAppend(raft: Raft, peer: Peer, evenEmpty: boolean, quiet = false): boolean {
   const { id, progress } = peer;
   if (progress.paused) return false;
   const { log } = raft;
@@ -29,6 +29,7 @@ export function maybeSendAppend(raft: Raft, peer: Peer, evenEmpty: boolean): boo
   message.logTerm = previousTerm;
   message.entries = entries;
   message.commit = log.committed;
+  if (quiet && entries.length === 0 && progress.state === ProgressState.replicate) message.context = quietContext;
   raft.send(message);
   progress.sentEntries(entries.length, payloadSizeBytes(entries));
   progress.sentCommit(log.committed);
@@ -48,6 +49,13 @@ export function broadcastAppend(raft: Raft): void {
     // A batch of proposals can be larger than one message.
     if (peer.id !== raft.id && maybeSendAppend(raft, peer, true)) sendRemaining(raft, peer);
   }
+}
+
+/** Sends `peer` the commit index with whatever entries are new, or alone: then not while the next one is near, and without an answer. */
+export function sendCommit(raft: Raft, peer: Peer): void {
+  const { log, config } = raft;
+  const isNear = config.quietCommits && log.lastIndex() > log.committed;
+  if (maybeSendAppend(raft, peer, !isNear, config.quietCommits)) sendRemaining(raft, peer);
 }
 
 function maybeSendSnapshot(raft: Raft, id: MemberId, progress: Progress): boolean {
@@ -75,6 +83,6 @@ function maybeSendSnapshot(raft: Raft, id: MemberId, progress: Progress): boolea
 export function advanceCommit(raft: Raft): boolean {
   if (!raft.log.maybeCommit(raft.tracker.committed(), raft.term)) return false;
   releaseEarlyReads(raft);
-  broadcastAppend(raft);
+  for (const peer of raft.tracker.peers) if (peer.id !== raft.id) sendCommit(raft, peer);
   return true;
 }

@@ -8,7 +8,7 @@ import { restoreMembership } from './confchange.ts';
 import { Campaign, countVote, hup } from './election.ts';
 import type { Raft, StepResult } from './raft.ts';
 import { switchMembership } from './reconfigure.ts';
-import { MessageType, newMessage, Role } from './types.ts';
+import { MessageType, newMessage, quietContext, Role } from './types.ts';
 
 /** Messages to a follower. */
 export function stepFollower(raft: Raft, message: Message): StepResult {
@@ -123,6 +123,8 @@ export function handleAppend(raft: Raft, message: Message): void {
   }
   const agreed = log.maybeAppend({ index, term: logTerm }, message.entries, message.commit);
   if (agreed !== undefined) {
+    // The leader asked to be spared: where a commit index alone agrees is no news.
+    if (message.entries.length === 0 && message.context.equals(quietContext)) return;
     response.index = agreed;
     raft.send(response);
     return;

@@ -8,7 +8,7 @@ import { type Progress, ProgressState } from './progress.ts';
 import type { Raft, StepResult } from './raft.ts';
 import { answerConfirmedReads, broadcastHeartbeat, read } from './read-index.ts';
 import { refuseConfChange } from './reconfigure.ts';
-import { advanceCommit, broadcastAppend, maybeSendAppend, sendRemaining } from './replication.ts';
+import { advanceCommit, broadcastAppend, maybeSendAppend, sendCommit, sendRemaining } from './replication.ts';
 import type { Peer } from './tracker.ts';
 import { EntryType, emptyBytes, MessageType, newEntry, newMessage } from './types.ts';
 
@@ -109,7 +109,7 @@ function appendAccepted(raft: Raft, peer: Peer, index: number): void {
   movePastAnswer(raft, peer, index);
   const committed = advanceCommit(raft);
   if (id === raft.id) return;
-  if (!committed && progress.canBumpCommit(raft.log.committed)) maybeSendAppend(raft, peer, true);
+  if (!committed && progress.canBumpCommit(raft.log.committed)) sendCommit(raft, peer);
   // The answer made room in the window, perhaps for several messages.
   sendRemaining(raft, peer);
   if (id === raft.leadTransferee && progress.match === raft.log.lastIndex()) sendTimeoutNow(raft);

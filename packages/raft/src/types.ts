@@ -111,6 +111,9 @@ export interface ReadState {
 /** The empty payload; shared. */
 export const emptyBytes: Buffer = Buffer.alloc(0);
 
+/** Context of an append that wants no answer unless it is rejected; see RaftConfig.quietCommits. */
+export const quietContext: Buffer = Buffer.from([1]);
+
 /** An entry not yet placed in a log: the leader sets term and index when it appends it. */
 export function newEntry(type: number, data: Buffer): Entry {
   return { term: 0, index: 0, type, data };

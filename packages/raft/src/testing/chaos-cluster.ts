@@ -18,6 +18,7 @@ export interface ChaosOptions {
   readonly asyncStorageWrites: boolean;
   readonly preVote: boolean;
   readonly checkQuorum: boolean;
+  readonly quietCommits: boolean;
   readonly maxInflightMsgs: number;
   readonly maxSizePerMsg: number;
   readonly maxCommittedSizePerReady: number;
