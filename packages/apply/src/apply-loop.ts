@@ -1,6 +1,7 @@
 /**
  * Committed entries into state: each exactly once, in order, synchronously, so that nobody sees a half of one. Every entry, of
- * whatever kind and whatever comes of it, moves the consistent index by exactly one, in the same batch as what it changed.
+ * whatever kind and whatever comes of it, moves the consistent index by exactly one, in the same commit as what it changed. The
+ * index is staged once for all entries of a call, and before that when somebody commits in the middle of it.
  *
  * An entry runs through these steps; a crash between any two of them loses the entry or nothing, and the restart applies it:
  *
@@ -8,22 +9,14 @@
  * |---|---|
  * | skip what the consistent index covers | applyBeforeEntry |
  * | decode; guards; state | applyAfterDataBeforeIndex |
- * | consistent index; all of it staged | applyAfterEntry |
+ * | all of it staged; consistent index | applyAfterEntry |
  * | encode the answer, if its caller is here | applyBeforeRespond |
  * | tell the caller | applyBetweenEntries |
  *
  * A refusal (KvError) is the outcome of an entry like any other. Any other error means that this member's state can no longer be
  * trusted: it ends the process, and nothing of the entry can be committed any more (see entry-backend.ts).
  */
-import {
-  type Clock,
-  CorruptionError,
-  type CrashPoints,
-  FatalError,
-  invariant,
-  type MemberId,
-  type Meter,
-} from '@quorate/base';
+import { type Clock, CorruptionError, type CrashPoints, FatalError, type MemberId, type Meter } from '@quorate/base';
 import {
   type ConfState,
   DecodeError,
@@ -87,7 +80,8 @@ export class ApplyLoop {
     const { memberId, backend, store, alarms, members, leases, clock, meter, crash, hooks } = options;
     this.#memberId = memberId;
     this.#backend = backend;
-    this.#index = new ConsistentIndex(backend);
+    this.#index = new ConsistentIndex(backend, backend.behind);
+    backend.beforeCommits(() => this.#index.stage());
     this.#chain = buildApplyChain({ store, alarms, members, leases }, clock, meter);
     this.#members = members;
     this.#store = store;
@@ -115,16 +109,20 @@ export class ApplyLoop {
    * Throws FatalError and its kinds only; the loop is of no use afterwards.
    */
   apply(entries: readonly Entry[]): void {
-    for (const entry of entries) {
-      if (entry.index > this.#index.index) this.#applyEntry(entry);
+    try {
+      for (const entry of entries) {
+        if (entry.index > this.#index.index) this.#applyEntry(entry);
+      }
+    } finally {
+      // Also when an entry fails: a commit that waits its turn takes the entries before it.
+      this.#index.stage();
     }
   }
 
   #applyEntry(entry: Entry): void {
-    const { index } = entry;
-    invariant(index === this.#index.index + 1, 'committed entries have a gap', { applied: this.#index.index, index });
+    this.#index.mustBeFollowedBy(entry);
     this.#crash.hit('applyBeforeEntry');
-    this.#backend.beginEntry(index);
+    this.#backend.beginEntry(entry.index);
     if (entry.type === EntryType.ENTRY_NORMAL) this.#applyNormal(entry);
     else this.#applyConfChange(entry);
     this.#crash.hit('applyBetweenEntries');
@@ -190,8 +188,8 @@ export class ApplyLoop {
 
   #finishEntry(entry: Entry): void {
     this.#crash.hit('applyAfterDataBeforeIndex');
-    this.#index.moveTo(entry);
     this.#backend.endEntry();
+    this.#index.moveTo(entry);
     this.#crash.hit('applyAfterEntry');
   }
 }

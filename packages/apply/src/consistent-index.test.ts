@@ -20,12 +20,27 @@ test('a store nothing was applied to stands at 0', () => {
   expect(readConsistentIndex(new TestBackend())).toEqual({ index: 0, term: 0, confState: ConfState.create() });
 });
 
+test('a step that nobody staged is not in the store, and staging twice stages once', () => {
+  const backend = new TestBackend();
+  const index = new ConsistentIndex(backend);
+  index.stage();
+  expect(backend.stagedCount).toBe(0);
+  for (let i = 1; i <= 3; i++) index.moveTo({ index: i, term: 1 });
+  expect(backend.stagedCount).toBe(0);
+  index.stage();
+  const staged = backend.get(buckets.meta, 'consistent_index');
+  index.stage();
+  expect(backend.get(buckets.meta, 'consistent_index')).toBe(staged);
+});
+
 test('what was staged last is what a store, or a view of it, says', async () => {
   const backend = new TestBackend();
   const index = new ConsistentIndex(backend);
   index.moveTo({ index: 1, term: 3 });
   index.setConfState(ConfState.create({ voters: [1n, 2n ** 64n - 1n], learners: [3n] }));
   index.moveTo({ index: 2, term: 4 });
+  expect(backend.get(buckets.meta, 'consistent_index')).toBeUndefined();
+  index.stage();
   const stands = { index: 2, term: 4, confState: ConfState.create({ voters: [1n, 2n ** 64n - 1n], learners: [3n] }) };
   expect(readConsistentIndex(backend)).toEqual(stands);
   expect(readConsistentIndex(await backend.openView())).toEqual(stands);
@@ -38,7 +53,9 @@ test('indices and terms of any size come back', () => {
     fc.property(fc.integer({ min: 1, max: large }), fc.integer({ min: 1, max: large }), (index, term) => {
       const backend = new TestBackend();
       backend.put(buckets.meta, 'consistent_index', rowOf(index - 1, term));
-      new ConsistentIndex(backend).moveTo({ index, term });
+      const stands = new ConsistentIndex(backend);
+      stands.moveTo({ index, term });
+      stands.stage();
       expect(readConsistentIndex(backend)).toMatchObject({ index, term });
     }),
   );
@@ -54,6 +71,7 @@ test.each([
   const index = new ConsistentIndex(backend);
   index.moveTo({ index: 1, term: 1 });
   expect(() => index.moveTo(to)).toThrow(FatalError);
+  index.stage();
   expect(readConsistentIndex(backend)).toMatchObject({ index: 1, term: 1 });
 });
 
@@ -80,6 +98,7 @@ test('any flipped bit of a stored index is corruption, and so is a configuration
   const backend = new TestBackend();
   const index = new ConsistentIndex(backend);
   index.moveTo({ index: 1, term: 1 });
+  index.stage();
   index.setConfState(ConfState.create({ voters: [1n] }));
   backend.remove(buckets.meta, 'consistent_index');
   expect(() => readConsistentIndex(backend)).toThrow('a configuration without the index it belongs to');

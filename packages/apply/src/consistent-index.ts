@@ -1,7 +1,7 @@
 /**
- * The consistent index: which entry the stored state is the result of. It is staged together with what the entry changed, so
- * one commit takes both or neither, and a restart knows where to go on. The configuration of the cluster at that entry is kept
- * beside it, for raft to start from.
+ * The consistent index: which entry the stored state is the result of. It is staged before anything can commit what the entries up to
+ * it changed, so one commit takes both or neither, and a restart knows where to go on. The configuration of the cluster at that entry
+ * is kept beside it, for raft to start from.
  *
  * Rows in the bucket `meta`:
  *
@@ -53,15 +53,22 @@ export function readConsistentIndex(store: Pick<Backend, 'range'>): StoredIndex 
 /** The consistent index of a running member; the only writer of these rows. */
 export class ConsistentIndex implements StoredIndex {
   readonly #backend: Backend;
+  readonly #behind: Pick<Backend, 'put'>;
   #index: number;
   #term: number;
+  #stagedIndex: number;
   #confState: ConfState;
 
-  /** Starts from what `backend` holds. Throws CorruptionError. */
-  constructor(backend: Backend) {
+  /**
+   * Starts from what `backend` holds. The index is staged in `behind`, when it is not the same: past an entry that is open. Throws
+   * CorruptionError.
+   */
+  constructor(backend: Backend, behind: Pick<Backend, 'put'> = backend) {
     const { index, term, confState } = readConsistentIndex(backend);
     this.#backend = backend;
+    this.#behind = behind;
     this.#index = index;
+    this.#stagedIndex = index;
     this.#term = term;
     this.#confState = confState;
   }
@@ -78,18 +85,29 @@ export class ConsistentIndex implements StoredIndex {
     return this.#confState;
   }
 
-  /** Stages the step to the next entry. */
-  moveTo(entry: { readonly index: number; readonly term: number }): void {
-    const { index, term } = entry;
-    invariant(index === this.#index + 1, 'consistent index does not move by one', { from: this.#index, to: index });
+  /** Throws FatalError when `entry` is not the next one. */
+  mustBeFollowedBy({ index, term }: { readonly index: number; readonly term: number }): void {
+    invariant(index === this.#index + 1, 'committed entries have a gap', { applied: this.#index, index });
     invariant(term >= this.#term, 'term of an entry went back', { index, from: this.#term, to: term });
-    this.#index = index;
-    this.#term = term;
+  }
+
+  /** What `entry`, the next one, changed is staged as a whole; {@link stage} comes before anything is committed. Throws FatalError. */
+  moveTo(entry: { readonly index: number; readonly term: number }): void {
+    this.mustBeFollowedBy(entry);
+    this.#index = entry.index;
+    this.#term = entry.term;
+  }
+
+  /** Stages where the state stands, unless that is what was staged last. Once for many entries: it is the last one that counts. */
+  stage(): void {
+    const index = this.#index;
+    if (index === this.#stagedIndex) return;
+    this.#stagedIndex = index;
     const value = Buffer.allocUnsafe(2 * indexBytes);
     writeUint64(value, index, 0);
-    writeUint64(value, term, 8);
+    writeUint64(value, this.#term, 8);
     for (let i = 0; i < indexBytes; i++) value[indexBytes + i] = ~value[i]!;
-    this.#backend.put(buckets.meta, indexKey, value);
+    this.#behind.put(buckets.meta, indexKey, value);
   }
 
   /** Stages another configuration; in the same step as the entry that changed it. */

@@ -22,8 +22,21 @@ export class EntryBackend implements Backend {
   readonly #values: (Buffer | undefined)[] = [];
   #count = 0;
 
+  /** Called before whatever commits; see {@link beforeCommits}. */
+  #onCommit: () => void = () => {};
+
   constructor(backend: Backend) {
     this.#backend = backend;
+  }
+
+  /** From now on `stage` runs before anything is committed through here. */
+  beforeCommits(stage: () => void): void {
+    this.#onCommit = stage;
+  }
+
+  /** The backend behind, past an entry that is open: for what belongs to those that are whole. */
+  get behind(): Backend {
+    return this.#backend;
   }
 
   /** From here on writes are held back. Throws FatalError when an entry was torn. */
@@ -78,6 +91,7 @@ export class EntryBackend implements Backend {
   /** Throws FatalError while an entry is open. */
   commit(): Commit {
     this.#mustBeWhole();
+    this.#onCommit();
     return this.#backend.commit();
   }
 
@@ -96,12 +110,14 @@ export class EntryBackend implements Backend {
   /** Rejects with FatalError while an entry is open. */
   async openView(): Promise<BackendView> {
     this.#mustBeWhole();
+    this.#onCommit();
     return this.#backend.openView();
   }
 
   /** Rejects with FatalError while an entry is open: closing commits. */
   async close(): Promise<void> {
     this.#mustBeWhole();
+    this.#onCommit();
     await this.#backend.close();
   }
 

@@ -28,6 +28,7 @@ const confState = ConfState.create({ voters: [1n, 2n, 3n] });
 async function fill(backend: Backend, index: number, owner: string): Promise<void> {
   const at = new ConsistentIndex(backend);
   for (let i = 1; i <= index; i++) at.moveTo({ index: i, term: 2 });
+  at.stage();
   at.setConfState(confState);
   backend.put(buckets.meta, 'owner', Buffer.from(owner));
   await backend.commit().durable;

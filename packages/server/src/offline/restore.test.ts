@@ -20,6 +20,7 @@ async function oldStore(): Promise<Backend> {
   const store = await new MemoryBackendFactory().open('db');
   const index = new ConsistentIndex(store);
   for (const term of [1, 1, 2]) index.moveTo({ index: index.index + 1, term });
+  index.stage();
   index.setConfState(ConfState.create({ voters: [77n, 78n], learners: [79n] }));
   const list = MembershipStore.open(store);
   const member = MemberRecord.create({ id: 77n, name: 'old', peerUrls: ['http://a:1'], incarnation: 5n });

@@ -30,6 +30,7 @@ async function storeFile({ index, term, fill }: StoreAt): Promise<Buffer> {
   const store = await backends.open('made');
   const consistent = new ConsistentIndex(store);
   while (consistent.index < index) consistent.moveTo({ index: consistent.index + 1, term });
+  consistent.stage();
   fill?.(store);
   await store.close();
   return readFileSync(join(directory, 'made'));
