@@ -68,6 +68,9 @@ interface Append {
   readonly mustSync: boolean;
 }
 
+/** Entries that make a group large. A small one may be written on this very thread, and whoever waits for an answer would wait for that. */
+const largeGroupMin = 16;
+
 /** Milliseconds a turn may hold the event loop before it lets others in. */
 const turnBudgetMs = 5;
 
@@ -248,7 +251,7 @@ export class RaftNode {
   }
 
   #handleReady(): void {
-    const { rawNode, crash, hooks } = this.#options;
+    const { rawNode, hooks } = this.#options;
     const ready = rawNode.ready();
     if (ready.softState !== undefined) {
       this.#heartbeats.leaderChanged();
@@ -263,11 +266,17 @@ export class RaftNode {
       else if (message.to === localApplyThread) applies.push(message);
       else outgoing.push(message);
     }
-    if (outgoing.length > 0) {
-      crash.hit('raftBeforeSendLeader');
-      this.#send(outgoing);
-    }
+    // Entries leave first, so that all disks work at once. A commit index alone can wait until those who asked for it have their answer.
+    const isUrgent = applies.length === 0 || outgoing.some((message) => message.entries.length > 0);
+    if (isUrgent) this.#sendAsLeader(outgoing);
     for (const message of applies) this.#apply(message);
+    if (!isUrgent) this.#sendAsLeader(outgoing);
+  }
+
+  #sendAsLeader(outgoing: readonly Message[]): void {
+    if (outgoing.length === 0) return;
+    this.#options.crash.hit('raftBeforeSendLeader');
+    this.#send(outgoing);
   }
 
   #takeAppend(message: Message): void {
@@ -340,6 +349,13 @@ export class RaftNode {
     crash.hit('raftAfterSave');
   }
 
+  /** The disk works on what has gathered while what it has just done is applied. */
+  #saveLargeGroup(): void {
+    let entries = 0;
+    for (const { message } of this.#appends) entries += message.entries.length;
+    if (entries >= largeGroupMin) this.#save();
+  }
+
   #saved(group: readonly Message[]): void {
     this.#saving = false;
     if (this.#stopped) {
@@ -353,6 +369,7 @@ export class RaftNode {
         const hardState = hardStateOf(message);
         if (hardState !== undefined) storage.setHardState(hardState);
       }
+      this.#saveLargeGroup();
       crash.hit('raftBeforeSendFollower');
       for (const message of group) this.#deliver(message.responses);
       crash.hit('raftBeforeAdvance');
