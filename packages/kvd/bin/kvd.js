@@ -4,5 +4,8 @@
 process.env.UV_THREADPOOL_SIZE ??= '8';
 // kvd logs for itself; grpc-js would write to stderr past the log.
 process.env.GRPC_VERBOSITY ??= 'NONE';
+// The young generation is collected on this thread alone: little of it survives, and to wake helpers for that costs more CPU than it
+// saves time, on cores that other members, clients and the kernel want too.
+require('node:v8').setFlagsFromString('--no-parallel-scavenge');
 
 void import('../dist/main.js').then(({ main }) => main(process.argv.slice(2), process.env));
