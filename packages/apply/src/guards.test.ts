@@ -40,8 +40,6 @@ const requests: Record<string, Partial<InternalRaftRequest>> = {
   memberAttributesSet: { memberAttributesSet: { memberId: 1n, name: 'm', clientUrls: [], incarnation: 7n } },
   clusterVersionSet: { clusterVersionSet: { version: '3.6.0' } },
   downgradeInfoSet: { downgradeInfoSet: { enabled: true, targetVersion: '3.5.0' } },
-  authEnable: { authEnable: {} },
-  authUserAdd: { authUserAdd: { name: 'u', password: '', options: undefined, hashedPassword: '' } },
 };
 
 const refusedUnder: Record<'NOSPACE' | 'CORRUPT', readonly string[]> = {

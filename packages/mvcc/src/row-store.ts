@@ -72,12 +72,11 @@ export class RowStore {
   /** Builds the row of a put; its record is what {@link recordOf} returns. */
   encodePut(sub: number, version: Version): Buffer {
     const { key, createRevision, modRevision, value, lease } = version;
-    let size = checksumBytes + 1 + sizeDelimited(key.length) + 2 + sizeInt64(createRevision) + sizeInt64(modRevision);
+    let size = 1 + sizeDelimited(key.length) + 2 + sizeInt64(createRevision) + sizeInt64(modRevision);
     size += 1 + sizeInt64(version.version);
     if (value.length !== 0) size += 1 + sizeDelimited(value.length);
     if (lease !== 0n) size += 1 + sizeBigint(lease);
-    const writer = new Writer(size);
-    writer.pos = checksumBytes;
+    const writer = this.#beginRow(modRevision, sub, false, size);
     writeKey(writer, key);
     writer.byte(0x10);
     writer.int64(createRevision);
@@ -93,15 +92,14 @@ export class RowStore {
       writer.byte(0x30);
       writer.bigint(lease);
     }
-    return this.#seal(modRevision, sub, false, writer.buffer);
+    return this.#seal(writer, revisionKeyLength);
   }
 
   /** Builds the row of a tombstone. */
   encodeTombstone(main: number, sub: number, key: Key): Buffer {
-    const writer = new Writer(checksumBytes + 1 + sizeDelimited(key.length));
-    writer.pos = checksumBytes;
+    const writer = this.#beginRow(main, sub, true, 1 + sizeDelimited(key.length));
     writeKey(writer, key);
-    return this.#seal(main, sub, true, writer.buffer);
+    return this.#seal(writer, revisionKeyLength + 1);
   }
 
   /** Stages a row. */
@@ -147,9 +145,22 @@ export class RowStore {
     return { rowKey: row.key, main, sub, tombstone, record: this.#verify(main, sub, tombstone, row.value) };
   }
 
-  #seal(main: number, sub: number, tombstone: boolean, row: Buffer): Buffer {
-    row.writeUInt32BE(this.#sum(main, sub, tombstone, recordOf(row)), 0);
-    return row;
+  /** Memory for the row's key and behind it the record, which is written next: the two lie as the checksum reads them. */
+  #beginRow(main: number, sub: number, tombstone: boolean, recordBytes: number): Writer {
+    const writer = new Writer(revisionKeyLength + Number(tombstone) + recordBytes);
+    writer.pos = writeRowKey(writer.buffer, main, sub, tombstone);
+    return writer;
+  }
+
+  /** The row, its checksum written over the end of its key. */
+  #seal({ buffer }: Writer, keyBytes: number): Buffer {
+    const sum = this.#checksum(buffer, 0);
+    const at = keyBytes - checksumBytes;
+    buffer[at] = sum >>> 24;
+    buffer[at + 1] = sum >>> 16;
+    buffer[at + 2] = sum >>> 8;
+    buffer[at + 3] = sum;
+    return buffer.subarray(at);
   }
 
   #verify(main: number, sub: number, tombstone: boolean, row: Buffer): Buffer {

@@ -104,7 +104,7 @@ export class Store {
   write(): WriteTxn {
     this.#checkOpen();
     invariant(this.#writing === undefined, 'write transaction begun before the one before it ended');
-    const txn = new StoreWriteTxn(this.#parts, this.#options.leases, () => this.#finish(txn));
+    const txn = new StoreWriteTxn(this.#parts, this.#options.leases, this.#finishTxn);
     this.#writing = txn;
     return txn;
   }
@@ -209,12 +209,13 @@ export class Store {
     this.#compactor.stop();
   }
 
-  #finish(txn: WriteTxn): void {
+  /** A function of its own, because one made for every transaction would be garbage after it. */
+  readonly #finishTxn = (txn: WriteTxn): void => {
     this.#writing = undefined;
     if (!txn.changed) return;
     this.#parts.currentRevision++;
     for (const listener of this.#listeners) listener(this.currentRevision, txn.changes);
-  }
+  };
 
   async #restore(): Promise<void> {
     const { clock, leases, logger } = this.#options;

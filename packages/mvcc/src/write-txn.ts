@@ -11,16 +11,35 @@ import type { Change, LeaseBook, RangeOptions, RangeResult, WriteTxn } from './t
 
 const noOptions: RangeOptions = {};
 
+/** A change and its row. Most changes have nobody who looks at their record, so that it is made when somebody does. */
+class StagedChange implements Change {
+  readonly type: 'put' | 'delete';
+  readonly key: Key;
+  readonly row: Buffer;
+  readonly modRevision: number;
+  readonly sub: number;
+
+  constructor(type: 'put' | 'delete', key: Key, row: Buffer, modRevision: number, sub: number) {
+    this.type = type;
+    this.key = key;
+    this.row = row;
+    this.modRevision = modRevision;
+    this.sub = sub;
+  }
+
+  get record(): Buffer {
+    return this.type === 'put' ? recordOf(this.row) : encodeDeleted(this.key, this.modRevision);
+  }
+}
+
 /** Made by Store.write() alone. */
 export class StoreWriteTxn implements WriteTxn, RangeSource {
   readonly index: TreeIndex;
-  readonly changes: Change[] = [];
+  readonly changes: StagedChange[] = [];
   readonly #parts: StoreParts;
   readonly #leases: LeaseBook;
   /** Tells the store that the transaction is over. */
   readonly #finish: (txn: StoreWriteTxn) => void;
-  /** Rows of the changes, in the same order. */
-  readonly #rows: Buffer[] = [];
   readonly #main: number;
   #open = true;
   #operations = 0;
@@ -70,8 +89,7 @@ export class StoreWriteTxn implements WriteTxn, RangeSource {
     const createRevision = versions.created(id);
     const version = versions.version(id);
     const row = rows.encodePut(sub, { key, createRevision, modRevision, version, value, lease });
-    this.#rows.push(row);
-    this.changes.push({ type: 'put', key, record: recordOf(row), modRevision, sub });
+    this.changes.push(new StagedChange('put', key, row, modRevision, sub));
     this.#moveLease(key, lease);
     metrics.puts.add();
     metrics.putBytes += key.length + value.length;
@@ -102,9 +120,7 @@ export class StoreWriteTxn implements WriteTxn, RangeSource {
     invariant(this.#open, 'write transaction ended twice');
     this.#open = false;
     const { rows, metrics } = this.#parts;
-    for (const change of this.changes) {
-      rows.put(this.#main, change.sub, change.type === 'delete', this.#rows[change.sub]!);
-    }
+    for (const { type, sub, row } of this.changes) rows.put(this.#main, sub, type === 'delete', row);
     // etcd counts a transaction as one only when it did more than one thing.
     if (this.#operations > 1) metrics.transactions.add();
     this.#finish(this);
@@ -114,8 +130,8 @@ export class StoreWriteTxn implements WriteTxn, RangeSource {
     const modRevision = this.#main;
     const sub = this.changes.length;
     this.#parts.index.tombstone(key, modRevision, sub);
-    this.#rows.push(this.#parts.rows.encodeTombstone(modRevision, sub, key));
-    this.changes.push({ type: 'delete', key, record: encodeDeleted(key, modRevision), modRevision, sub });
+    const row = this.#parts.rows.encodeTombstone(modRevision, sub, key);
+    this.changes.push(new StagedChange('delete', key, row, modRevision, sub));
     this.#moveLease(key, noLease);
   }
 

@@ -30,7 +30,7 @@ import type { HeaderSource } from './header.ts';
 import type { Proposals } from './proposals.ts';
 import { RangeServer } from './range-server.ts';
 import type { ReadIndex } from './read-index.ts';
-import { answerProposal } from './reply.ts';
+import { answer } from './reply.ts';
 import type { SpaceGate } from './space-gate.ts';
 import type { StateMachine } from './state-machine.ts';
 
@@ -80,24 +80,27 @@ export class KvServer {
   }
 
   put(request: PutRequest, reply: Reply<PutResponse>): void {
-    this.#options.space.within(putCost(request), reply, () => {
+    try {
+      if (!this.#options.space.admits(putCost(request), reply)) return;
       checkPutRequest(request);
       this.#propose(InternalRaftRequest.create({ put: request }), reply);
-    });
+    } catch (error) {
+      reply.fail(error);
+    }
   }
 
   deleteRange(request: DeleteRangeRequest, reply: Reply<DeleteRangeResponse>): void {
     try {
       checkDeleteRangeRequest(request);
+      this.#propose(InternalRaftRequest.create({ deleteRange: request }), reply);
     } catch (error) {
       reply.fail(error);
-      return;
     }
-    this.#propose(InternalRaftRequest.create({ deleteRange: request }), reply);
   }
 
   txn(request: TxnRequest, reply: Reply<TxnResponse>): void {
-    this.#options.space.within(txnCost(request), reply, () => {
+    try {
+      if (!this.#options.space.admits(txnCost(request), reply)) return;
       checkTxnRequest(request, this.#options.maxTxnOps);
       if (!isReadonlyTxn(request)) {
         this.#propose(InternalRaftRequest.create({ txn: request }), reply);
@@ -106,7 +109,9 @@ export class KvServer {
       const run = (): void => this.#readonlyTxn(request, reply);
       if (isSerializableTxn(request)) run();
       else this.#linearizable(reply, run);
-    });
+    } catch (error) {
+      reply.fail(error);
+    }
   }
 
   /** A physical compaction is answered when this member has removed the rows. */
@@ -129,8 +134,9 @@ export class KvServer {
     }
   }
 
+  /** Throws KvError when the request is refused at once. */
   #propose(request: InternalRaftRequest, reply: Reply<unknown>): void {
-    answerProposal(reply, (done) => this.#options.proposals.propose(request, done));
+    this.#options.proposals.propose(request, (outcome) => answer(reply, outcome));
   }
 
   #linearizable(reply: Reply<unknown>, run: () => void): void {

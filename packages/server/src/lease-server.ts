@@ -69,11 +69,11 @@ export class LeaseServer {
   /** The id and the effective time to live are chosen here, so that every member applies the same. */
   grant(request: LeaseGrantRequest, reply: Reply<LeaseGrantResponse>): void {
     const { space, proposals, electionMs } = this.#options;
-    space.within(leaseGrantCost, reply, () => {
+    answerProposal(reply, (done) => {
+      if (!space.admits(leaseGrantCost, reply)) return;
       const id = request.id === noLease ? this.#pickId() : request.id;
       const ttl = Math.max(request.ttl, minimumTtl(electionMs));
-      const leaseGrant = { id, ttl };
-      answerProposal(reply, (done) => proposals.propose(InternalRaftRequest.create({ leaseGrant }), done));
+      proposals.propose(InternalRaftRequest.create({ leaseGrant: { id, ttl } }), done);
     });
   }
 

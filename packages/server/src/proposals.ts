@@ -78,7 +78,7 @@ export class Proposals {
     if (this.#options.applyLag() > applyLagMax) throw new KvError('tooManyRequests');
     const id = this.#nextId();
     request.header = RequestHeader.create({ id, proposer: this.#options.memberId, leaderTerm });
-    return this.#register({ id, data: InternalRaftRequest.encode(request), change: undefined }, done);
+    return this.#register(id, InternalRaftRequest.encode(request), undefined, done);
   }
 
   /**
@@ -90,12 +90,11 @@ export class Proposals {
     const id = this.#nextId();
     const described = MemberRecord.create({ ...record, proposer: this.#options.memberId });
     const change = ConfChange.create({ id, type, nodeId: record.id, context: MemberRecord.encode(described) });
-    return this.#register({ id, data: ConfChange.encode(change), change }, done);
+    return this.#register(id, ConfChange.encode(change), change, done);
   }
 
-  #register(what: Pick<Proposal, 'id' | 'data' | 'change'>, done: ProposalDone): Proposal {
-    if (what.data.length > this.#options.maxRequestBytes) throw new KvError('requestTooLarge');
-    const { id, data, change } = what;
+  #register(id: number, data: Buffer, change: ConfChange | undefined, done: ProposalDone): Proposal {
+    if (data.length > this.#options.maxRequestBytes) throw new KvError('requestTooLarge');
     const proposal: Proposal = { id, data, change, startedMs: this.#options.clock.nowMs(), waiting: true, done };
     this.#pending.set(id, proposal);
     this.#options.enqueue(proposal);

@@ -13,7 +13,8 @@ export function answerProposal(reply: Reply<unknown>, propose: (done: ProposalDo
   }
 }
 
-function answer(reply: Reply<unknown>, outcome: ApplyResult | KvError): void {
+/** What came of a proposal, to its caller. */
+export function answer(reply: Reply<unknown>, outcome: ApplyResult | KvError): void {
   if (outcome instanceof KvError) reply.fail(outcome);
   else reply.encoded(outcome.response);
 }

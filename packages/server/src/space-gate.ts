@@ -23,17 +23,14 @@ export class SpaceGate {
 
   /**
    * Decides here and now, before anything is proposed, whether `cost` still fits. What does not fit raises the alarm on the whole
-   * cluster first and is answered when the alarm stands, so that the next write is refused everywhere.
+   * cluster first; `reply` is answered when the alarm stands, so that the next write is refused everywhere. Throws KvError.
    */
-  within(cost: number, reply: Reply<unknown>, run: () => void): void {
-    try {
-      const { backend, alarms } = this.#options.state();
-      if (this.#options.quota.allows(cost, backend.sizeInUseBytes() + backend.stagedBytes)) run();
-      else if (alarms.has(this.#options.memberId, AlarmType.NOSPACE)) throw new KvError('noSpace');
-      else this.#raiseNoSpace(reply);
-    } catch (error) {
-      reply.fail(error);
-    }
+  admits(cost: number, reply: Reply<unknown>): boolean {
+    const { backend, alarms } = this.#options.state();
+    if (this.#options.quota.allows(cost, backend.sizeInUseBytes() + backend.stagedBytes)) return true;
+    if (alarms.has(this.#options.memberId, AlarmType.NOSPACE)) throw new KvError('noSpace');
+    this.#raiseNoSpace(reply);
+    return false;
   }
 
   #raiseNoSpace(reply: Reply<unknown>): void {

@@ -27,7 +27,7 @@ const versions = fc.constantFrom('3.5.0', '3.6.0').map((version) => ({ clusterVe
 const downgrades = fc
   .boolean()
   .map((enabled) => ({ downgradeInfoSet: { enabled, targetVersion: enabled ? '3.5.0' : '' } }));
-const unsupported = fc.constantFrom<Partial<InternalRaftRequest>>({ authEnable: {} }, { leaseRevoke: { id: 7n } }, {});
+const unsupported = fc.constantFrom<Partial<InternalRaftRequest>>({ leaseRevoke: { id: 7n } }, {});
 
 const normal: fc.Arbitrary<Content> = fc
   .record({

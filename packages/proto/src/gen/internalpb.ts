@@ -4,7 +4,7 @@ import type { Codec } from '../codec.ts';
 import { Reader } from '../reader.ts';
 import { sizeBigint, sizeDelimited, sizeInt64, sizeString, sizeUint32 } from '../wire.ts';
 import { Writer } from '../writer.ts';
-import { AlarmRequest, AuthDisableRequest, AuthEnableRequest, AuthRoleAddRequest, AuthRoleDeleteRequest, AuthRoleGetRequest, AuthRoleGrantPermissionRequest, AuthRoleListRequest, AuthRoleRevokePermissionRequest, AuthStatusRequest, AuthUserAddRequest, AuthUserChangePasswordRequest, AuthUserDeleteRequest, AuthUserGetRequest, AuthUserGrantRoleRequest, AuthUserListRequest, AuthUserRevokeRoleRequest, AuthenticateRequest, CompactionRequest, DeleteRangeRequest, LeaseCheckpointRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, TxnRequest } from './etcdserverpb.ts';
+import { AlarmRequest, CompactionRequest, DeleteRangeRequest, LeaseCheckpointRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, TxnRequest } from './etcdserverpb.ts';
 
 export interface RequestHeader {
   /** Unique per proposer while it is pending. */
@@ -448,6 +448,10 @@ export const MemberRecord: Codec<MemberRecord> = {
   },
 };
 
+/**
+ * One field besides the header is set. An object of this kind is made for every entry, so a kind of request that nobody carries out
+ * has no field: an entry with one is refused like any unknown kind (etcd numbers those about users and roles 1000 to 1299).
+ */
 export interface InternalRaftRequest {
   header: RequestHeader | undefined;
   range: RangeRequest | undefined;
@@ -459,23 +463,6 @@ export interface InternalRaftRequest {
   leaseRevoke: LeaseRevokeRequest | undefined;
   alarm: AlarmRequest | undefined;
   leaseCheckpoint: LeaseCheckpointRequest | undefined;
-  authEnable: AuthEnableRequest | undefined;
-  authDisable: AuthDisableRequest | undefined;
-  authenticate: AuthenticateRequest | undefined;
-  authStatus: AuthStatusRequest | undefined;
-  authUserAdd: AuthUserAddRequest | undefined;
-  authUserDelete: AuthUserDeleteRequest | undefined;
-  authUserGet: AuthUserGetRequest | undefined;
-  authUserChangePassword: AuthUserChangePasswordRequest | undefined;
-  authUserGrantRole: AuthUserGrantRoleRequest | undefined;
-  authUserRevokeRole: AuthUserRevokeRoleRequest | undefined;
-  authUserList: AuthUserListRequest | undefined;
-  authRoleList: AuthRoleListRequest | undefined;
-  authRoleAdd: AuthRoleAddRequest | undefined;
-  authRoleDelete: AuthRoleDeleteRequest | undefined;
-  authRoleGet: AuthRoleGetRequest | undefined;
-  authRoleGrantPermission: AuthRoleGrantPermissionRequest | undefined;
-  authRoleRevokePermission: AuthRoleRevokePermissionRequest | undefined;
   clusterVersionSet: ClusterVersionSet | undefined;
   memberAttributesSet: MemberAttributesSet | undefined;
   downgradeInfoSet: DowngradeInfoSet | undefined;
@@ -494,23 +481,6 @@ export const InternalRaftRequest: Codec<InternalRaftRequest> = {
     { name: 'lease_revoke', json: 'leaseRevoke', property: 'leaseRevoke', number: 9, kind: 'message', repeated: false, message: () => LeaseRevokeRequest },
     { name: 'alarm', json: 'alarm', property: 'alarm', number: 10, kind: 'message', repeated: false, message: () => AlarmRequest },
     { name: 'lease_checkpoint', json: 'leaseCheckpoint', property: 'leaseCheckpoint', number: 11, kind: 'message', repeated: false, message: () => LeaseCheckpointRequest },
-    { name: 'auth_enable', json: 'authEnable', property: 'authEnable', number: 1000, kind: 'message', repeated: false, message: () => AuthEnableRequest },
-    { name: 'auth_disable', json: 'authDisable', property: 'authDisable', number: 1011, kind: 'message', repeated: false, message: () => AuthDisableRequest },
-    { name: 'authenticate', json: 'authenticate', property: 'authenticate', number: 1012, kind: 'message', repeated: false, message: () => AuthenticateRequest },
-    { name: 'auth_status', json: 'authStatus', property: 'authStatus', number: 1013, kind: 'message', repeated: false, message: () => AuthStatusRequest },
-    { name: 'auth_user_add', json: 'authUserAdd', property: 'authUserAdd', number: 1100, kind: 'message', repeated: false, message: () => AuthUserAddRequest },
-    { name: 'auth_user_delete', json: 'authUserDelete', property: 'authUserDelete', number: 1101, kind: 'message', repeated: false, message: () => AuthUserDeleteRequest },
-    { name: 'auth_user_get', json: 'authUserGet', property: 'authUserGet', number: 1102, kind: 'message', repeated: false, message: () => AuthUserGetRequest },
-    { name: 'auth_user_change_password', json: 'authUserChangePassword', property: 'authUserChangePassword', number: 1103, kind: 'message', repeated: false, message: () => AuthUserChangePasswordRequest },
-    { name: 'auth_user_grant_role', json: 'authUserGrantRole', property: 'authUserGrantRole', number: 1104, kind: 'message', repeated: false, message: () => AuthUserGrantRoleRequest },
-    { name: 'auth_user_revoke_role', json: 'authUserRevokeRole', property: 'authUserRevokeRole', number: 1105, kind: 'message', repeated: false, message: () => AuthUserRevokeRoleRequest },
-    { name: 'auth_user_list', json: 'authUserList', property: 'authUserList', number: 1106, kind: 'message', repeated: false, message: () => AuthUserListRequest },
-    { name: 'auth_role_list', json: 'authRoleList', property: 'authRoleList', number: 1107, kind: 'message', repeated: false, message: () => AuthRoleListRequest },
-    { name: 'auth_role_add', json: 'authRoleAdd', property: 'authRoleAdd', number: 1200, kind: 'message', repeated: false, message: () => AuthRoleAddRequest },
-    { name: 'auth_role_delete', json: 'authRoleDelete', property: 'authRoleDelete', number: 1201, kind: 'message', repeated: false, message: () => AuthRoleDeleteRequest },
-    { name: 'auth_role_get', json: 'authRoleGet', property: 'authRoleGet', number: 1202, kind: 'message', repeated: false, message: () => AuthRoleGetRequest },
-    { name: 'auth_role_grant_permission', json: 'authRoleGrantPermission', property: 'authRoleGrantPermission', number: 1203, kind: 'message', repeated: false, message: () => AuthRoleGrantPermissionRequest },
-    { name: 'auth_role_revoke_permission', json: 'authRoleRevokePermission', property: 'authRoleRevokePermission', number: 1204, kind: 'message', repeated: false, message: () => AuthRoleRevokePermissionRequest },
     { name: 'cluster_version_set', json: 'clusterVersionSet', property: 'clusterVersionSet', number: 1300, kind: 'message', repeated: false, message: () => ClusterVersionSet },
     { name: 'member_attributes_set', json: 'memberAttributesSet', property: 'memberAttributesSet', number: 1301, kind: 'message', repeated: false, message: () => MemberAttributesSet },
     { name: 'downgrade_info_set', json: 'downgradeInfoSet', property: 'downgradeInfoSet', number: 1302, kind: 'message', repeated: false, message: () => DowngradeInfoSet },
@@ -527,23 +497,6 @@ export const InternalRaftRequest: Codec<InternalRaftRequest> = {
       leaseRevoke: init?.leaseRevoke,
       alarm: init?.alarm,
       leaseCheckpoint: init?.leaseCheckpoint,
-      authEnable: init?.authEnable,
-      authDisable: init?.authDisable,
-      authenticate: init?.authenticate,
-      authStatus: init?.authStatus,
-      authUserAdd: init?.authUserAdd,
-      authUserDelete: init?.authUserDelete,
-      authUserGet: init?.authUserGet,
-      authUserChangePassword: init?.authUserChangePassword,
-      authUserGrantRole: init?.authUserGrantRole,
-      authUserRevokeRole: init?.authUserRevokeRole,
-      authUserList: init?.authUserList,
-      authRoleList: init?.authRoleList,
-      authRoleAdd: init?.authRoleAdd,
-      authRoleDelete: init?.authRoleDelete,
-      authRoleGet: init?.authRoleGet,
-      authRoleGrantPermission: init?.authRoleGrantPermission,
-      authRoleRevokePermission: init?.authRoleRevokePermission,
       clusterVersionSet: init?.clusterVersionSet,
       memberAttributesSet: init?.memberAttributesSet,
       downgradeInfoSet: init?.downgradeInfoSet,
@@ -561,23 +514,6 @@ export const InternalRaftRequest: Codec<InternalRaftRequest> = {
     if (m.alarm !== undefined) n += 1 + sizeDelimited(AlarmRequest.size(m.alarm));
     if (m.leaseCheckpoint !== undefined) n += 1 + sizeDelimited(LeaseCheckpointRequest.size(m.leaseCheckpoint));
     if (m.header !== undefined) n += 2 + sizeDelimited(RequestHeader.size(m.header));
-    if (m.authEnable !== undefined) n += 2 + sizeDelimited(AuthEnableRequest.size(m.authEnable));
-    if (m.authDisable !== undefined) n += 2 + sizeDelimited(AuthDisableRequest.size(m.authDisable));
-    if (m.authenticate !== undefined) n += 2 + sizeDelimited(AuthenticateRequest.size(m.authenticate));
-    if (m.authStatus !== undefined) n += 2 + sizeDelimited(AuthStatusRequest.size(m.authStatus));
-    if (m.authUserAdd !== undefined) n += 2 + sizeDelimited(AuthUserAddRequest.size(m.authUserAdd));
-    if (m.authUserDelete !== undefined) n += 2 + sizeDelimited(AuthUserDeleteRequest.size(m.authUserDelete));
-    if (m.authUserGet !== undefined) n += 2 + sizeDelimited(AuthUserGetRequest.size(m.authUserGet));
-    if (m.authUserChangePassword !== undefined) n += 2 + sizeDelimited(AuthUserChangePasswordRequest.size(m.authUserChangePassword));
-    if (m.authUserGrantRole !== undefined) n += 2 + sizeDelimited(AuthUserGrantRoleRequest.size(m.authUserGrantRole));
-    if (m.authUserRevokeRole !== undefined) n += 2 + sizeDelimited(AuthUserRevokeRoleRequest.size(m.authUserRevokeRole));
-    if (m.authUserList !== undefined) n += 2 + sizeDelimited(AuthUserListRequest.size(m.authUserList));
-    if (m.authRoleList !== undefined) n += 2 + sizeDelimited(AuthRoleListRequest.size(m.authRoleList));
-    if (m.authRoleAdd !== undefined) n += 2 + sizeDelimited(AuthRoleAddRequest.size(m.authRoleAdd));
-    if (m.authRoleDelete !== undefined) n += 2 + sizeDelimited(AuthRoleDeleteRequest.size(m.authRoleDelete));
-    if (m.authRoleGet !== undefined) n += 2 + sizeDelimited(AuthRoleGetRequest.size(m.authRoleGet));
-    if (m.authRoleGrantPermission !== undefined) n += 2 + sizeDelimited(AuthRoleGrantPermissionRequest.size(m.authRoleGrantPermission));
-    if (m.authRoleRevokePermission !== undefined) n += 2 + sizeDelimited(AuthRoleRevokePermissionRequest.size(m.authRoleRevokePermission));
     if (m.clusterVersionSet !== undefined) n += 2 + sizeDelimited(ClusterVersionSet.size(m.clusterVersionSet));
     if (m.memberAttributesSet !== undefined) n += 2 + sizeDelimited(MemberAttributesSet.size(m.memberAttributesSet));
     if (m.downgradeInfoSet !== undefined) n += 2 + sizeDelimited(DowngradeInfoSet.size(m.downgradeInfoSet));
@@ -633,91 +569,6 @@ export const InternalRaftRequest: Codec<InternalRaftRequest> = {
       w.uint32(802);
       w.uint32(RequestHeader.size(m.header));
       RequestHeader.write(m.header, w);
-    }
-    if (m.authEnable !== undefined) {
-      w.uint32(8002);
-      w.uint32(AuthEnableRequest.size(m.authEnable));
-      AuthEnableRequest.write(m.authEnable, w);
-    }
-    if (m.authDisable !== undefined) {
-      w.uint32(8090);
-      w.uint32(AuthDisableRequest.size(m.authDisable));
-      AuthDisableRequest.write(m.authDisable, w);
-    }
-    if (m.authenticate !== undefined) {
-      w.uint32(8098);
-      w.uint32(AuthenticateRequest.size(m.authenticate));
-      AuthenticateRequest.write(m.authenticate, w);
-    }
-    if (m.authStatus !== undefined) {
-      w.uint32(8106);
-      w.uint32(AuthStatusRequest.size(m.authStatus));
-      AuthStatusRequest.write(m.authStatus, w);
-    }
-    if (m.authUserAdd !== undefined) {
-      w.uint32(8802);
-      w.uint32(AuthUserAddRequest.size(m.authUserAdd));
-      AuthUserAddRequest.write(m.authUserAdd, w);
-    }
-    if (m.authUserDelete !== undefined) {
-      w.uint32(8810);
-      w.uint32(AuthUserDeleteRequest.size(m.authUserDelete));
-      AuthUserDeleteRequest.write(m.authUserDelete, w);
-    }
-    if (m.authUserGet !== undefined) {
-      w.uint32(8818);
-      w.uint32(AuthUserGetRequest.size(m.authUserGet));
-      AuthUserGetRequest.write(m.authUserGet, w);
-    }
-    if (m.authUserChangePassword !== undefined) {
-      w.uint32(8826);
-      w.uint32(AuthUserChangePasswordRequest.size(m.authUserChangePassword));
-      AuthUserChangePasswordRequest.write(m.authUserChangePassword, w);
-    }
-    if (m.authUserGrantRole !== undefined) {
-      w.uint32(8834);
-      w.uint32(AuthUserGrantRoleRequest.size(m.authUserGrantRole));
-      AuthUserGrantRoleRequest.write(m.authUserGrantRole, w);
-    }
-    if (m.authUserRevokeRole !== undefined) {
-      w.uint32(8842);
-      w.uint32(AuthUserRevokeRoleRequest.size(m.authUserRevokeRole));
-      AuthUserRevokeRoleRequest.write(m.authUserRevokeRole, w);
-    }
-    if (m.authUserList !== undefined) {
-      w.uint32(8850);
-      w.uint32(AuthUserListRequest.size(m.authUserList));
-      AuthUserListRequest.write(m.authUserList, w);
-    }
-    if (m.authRoleList !== undefined) {
-      w.uint32(8858);
-      w.uint32(AuthRoleListRequest.size(m.authRoleList));
-      AuthRoleListRequest.write(m.authRoleList, w);
-    }
-    if (m.authRoleAdd !== undefined) {
-      w.uint32(9602);
-      w.uint32(AuthRoleAddRequest.size(m.authRoleAdd));
-      AuthRoleAddRequest.write(m.authRoleAdd, w);
-    }
-    if (m.authRoleDelete !== undefined) {
-      w.uint32(9610);
-      w.uint32(AuthRoleDeleteRequest.size(m.authRoleDelete));
-      AuthRoleDeleteRequest.write(m.authRoleDelete, w);
-    }
-    if (m.authRoleGet !== undefined) {
-      w.uint32(9618);
-      w.uint32(AuthRoleGetRequest.size(m.authRoleGet));
-      AuthRoleGetRequest.write(m.authRoleGet, w);
-    }
-    if (m.authRoleGrantPermission !== undefined) {
-      w.uint32(9626);
-      w.uint32(AuthRoleGrantPermissionRequest.size(m.authRoleGrantPermission));
-      AuthRoleGrantPermissionRequest.write(m.authRoleGrantPermission, w);
-    }
-    if (m.authRoleRevokePermission !== undefined) {
-      w.uint32(9634);
-      w.uint32(AuthRoleRevokePermissionRequest.size(m.authRoleRevokePermission));
-      AuthRoleRevokePermissionRequest.write(m.authRoleRevokePermission, w);
     }
     if (m.clusterVersionSet !== undefined) {
       w.uint32(10402);
@@ -783,74 +634,6 @@ export const InternalRaftRequest: Codec<InternalRaftRequest> = {
           break;
         case 90:
           m.leaseCheckpoint = LeaseCheckpointRequest.read(r, r.enter(), m.leaseCheckpoint);
-          r.leave();
-          break;
-        case 8002:
-          m.authEnable = AuthEnableRequest.read(r, r.enter(), m.authEnable);
-          r.leave();
-          break;
-        case 8090:
-          m.authDisable = AuthDisableRequest.read(r, r.enter(), m.authDisable);
-          r.leave();
-          break;
-        case 8098:
-          m.authenticate = AuthenticateRequest.read(r, r.enter(), m.authenticate);
-          r.leave();
-          break;
-        case 8106:
-          m.authStatus = AuthStatusRequest.read(r, r.enter(), m.authStatus);
-          r.leave();
-          break;
-        case 8802:
-          m.authUserAdd = AuthUserAddRequest.read(r, r.enter(), m.authUserAdd);
-          r.leave();
-          break;
-        case 8810:
-          m.authUserDelete = AuthUserDeleteRequest.read(r, r.enter(), m.authUserDelete);
-          r.leave();
-          break;
-        case 8818:
-          m.authUserGet = AuthUserGetRequest.read(r, r.enter(), m.authUserGet);
-          r.leave();
-          break;
-        case 8826:
-          m.authUserChangePassword = AuthUserChangePasswordRequest.read(r, r.enter(), m.authUserChangePassword);
-          r.leave();
-          break;
-        case 8834:
-          m.authUserGrantRole = AuthUserGrantRoleRequest.read(r, r.enter(), m.authUserGrantRole);
-          r.leave();
-          break;
-        case 8842:
-          m.authUserRevokeRole = AuthUserRevokeRoleRequest.read(r, r.enter(), m.authUserRevokeRole);
-          r.leave();
-          break;
-        case 8850:
-          m.authUserList = AuthUserListRequest.read(r, r.enter(), m.authUserList);
-          r.leave();
-          break;
-        case 8858:
-          m.authRoleList = AuthRoleListRequest.read(r, r.enter(), m.authRoleList);
-          r.leave();
-          break;
-        case 9602:
-          m.authRoleAdd = AuthRoleAddRequest.read(r, r.enter(), m.authRoleAdd);
-          r.leave();
-          break;
-        case 9610:
-          m.authRoleDelete = AuthRoleDeleteRequest.read(r, r.enter(), m.authRoleDelete);
-          r.leave();
-          break;
-        case 9618:
-          m.authRoleGet = AuthRoleGetRequest.read(r, r.enter(), m.authRoleGet);
-          r.leave();
-          break;
-        case 9626:
-          m.authRoleGrantPermission = AuthRoleGrantPermissionRequest.read(r, r.enter(), m.authRoleGrantPermission);
-          r.leave();
-          break;
-        case 9634:
-          m.authRoleRevokePermission = AuthRoleRevokePermissionRequest.read(r, r.enter(), m.authRoleRevokePermission);
           r.leave();
           break;
         case 10402:
