@@ -194,6 +194,7 @@ describe('5.1 stream states', () => {
   test.each([
     ['DATA', dataFrame(1, nothing)],
     ['HEADERS', headersFrame(1, [], Flag.endHeaders | Flag.endStream)],
+    ['HEADERS of another request', headersFrame(1, grpcFields())],
   ])('half-closed (remote): %s is a stream error', async (_name, frame) => {
     const client = await probe.client();
     client.send(headersFrame(1, grpcFields(rangePath)), dataFrame(1, grpcMessage(nothing), Flag.endStream), frame);

@@ -173,8 +173,11 @@ export class FrameHandler implements FrameSink {
       this.onClosedStream(streamId);
       return;
     }
+    if (call.remoteClosed) {
+      this.opener.skip(bytes, start, end);
+      throw new StreamError(streamId, ErrorCode.streamClosed, 'HEADERS after the end');
+    }
     this.opener.trailers(streamId, bytes, start, end);
-    if (call.remoteClosed) throw new StreamError(streamId, ErrorCode.streamClosed, 'HEADERS after the end');
     if (!isLast) throw new StreamError(streamId, ErrorCode.protocolError, 'trailers without END_STREAM');
     this.end(call);
   }
