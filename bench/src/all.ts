@@ -3,7 +3,7 @@
  *
  *   npm run bench:all -- [--quick] [--steps load,pauses] [--output bench/results/figures.json]
  *
- * About 50 minutes; `--quick`, which is for trying it out, about 9. Steps that are not named keep what the file holds of
+ * About an hour; `--quick`, which is for trying it out, about ten minutes. Steps that are not named keep what the file holds of
  * them. A step that fails is said so, and the others are run. `npm run bench:page` makes the page of it.
  */
 import { spawn } from 'node:child_process';
@@ -29,6 +29,7 @@ const { quick } = values;
 interface Findings {
   readonly versions?: Figures['versions'];
   readonly rows?: readonly unknown[];
+  readonly samples?: readonly unknown[];
 }
 
 interface Step {
@@ -74,6 +75,11 @@ const steps: readonly Step[] = [
     name: 'memory',
     runs: [['memory', ...(quick ? ['--keys', '100000', '--starts', '1'] : [])]],
     take: ([memory]) => ({ memory: memory as NonNullable<Figures['memory']> }),
+  },
+  {
+    name: 'growth',
+    runs: [['growth', ...(quick ? ['--sizes', '10000,100000'] : [])]],
+    take: ([growth]) => ({ growth: growth!.samples as NonNullable<Figures['growth']> }),
   },
 ];
 

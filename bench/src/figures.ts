@@ -27,6 +27,14 @@ export interface Figures {
   readonly embedded: readonly EmbeddedRow[];
   readonly pauses: readonly PauseRow[];
   readonly memory?: MemoryFigures;
+  readonly growth?: readonly GrowthSample[];
+}
+
+/** What `bench:growth` finds: a put into a store of so many keys. */
+export interface GrowthSample {
+  readonly kind: Kind;
+  readonly keyCount: number;
+  readonly cpuMicrosPerPut: number;
 }
 
 /** What `bench:memory` finds. */

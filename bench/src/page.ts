@@ -1,10 +1,10 @@
 /** The page of figures: the table of goals, the plots and the tables, all of them derived from one file of findings. */
-import { type Figures, rowOf } from './figures.ts';
+import { type Figures, type MemoryFindings, rowOf } from './figures.ts';
 import { goalsOf } from './goals.ts';
 import type { Operation } from './load/requests.ts';
 import { formatPauses } from './pauses-report.ts';
 import { barPlot, linePlot } from './plot.ts';
-import { formatTable, markdownTable, type Row } from './report.ts';
+import { formatTable, markdownTable, median, type Row } from './report.ts';
 
 /** Files by name, relative to docs/. */
 export type Page = ReadonlyMap<string, string>;
@@ -24,6 +24,7 @@ export function pageOf(figures: Figures): Page {
     ['figures/growth-values.svg', byValue(figures)],
     ['figures/growth-watchers.svg', byWatchers(figures)],
     ['figures/growth-members.svg', byMembers(figures)],
+    ['figures/growth-keys.svg', byKeys(figures)],
     ['figures/pauses.svg', pauses(figures)],
   ]);
   return new Map([[pageName, textOf(figures, [...plots.keys()])], ...plots]);
@@ -44,9 +45,11 @@ hand. What is measured and how, and what was tried, stands in [performance](perf
     [image('puts'), image('put-times'), image('ranges'), image('transactions')].join('\n\n'),
     formatTable(figures.load.filter(isPlain)),
     '## Growth',
-    'What a put costs all members together, of 100 callers at the leader.',
-    [image('growth-values'), image('growth-watchers'), image('growth-members')].join('\n\n'),
+    'What a put costs all members together, of 100 callers at the leader; by keys, of 500 callers of one member.',
+    [image('growth-values'), image('growth-watchers'), image('growth-members'), image('growth-keys')].join('\n\n'),
     formatTable(figures.load.filter((row) => !isPlain(row))),
+    '## Memory and start',
+    memoryTable(figures),
     '## Watchers',
     'One writer; the next write starts when every watcher has been given the last one. Times are from a write until all have it.',
     fanOutTable(figures),
@@ -145,6 +148,18 @@ function byMembers(figures: Figures): string {
   });
 }
 
+function byKeys({ growth = [] }: Figures): string {
+  const counts = [...new Set(growth.map(({ keyCount }) => keyCount))].sort((a, b) => a - b);
+  const xs = counts.map((at) => ({ at, label: at.toLocaleString('en-US') }));
+  const series = rivalNames.map((name) => ({
+    name,
+    values: counts.map(
+      (count) => growth.find(({ kind, keyCount }) => kind === name && keyCount === count)?.cpuMicrosPerPut,
+    ),
+  }));
+  return linePlot({ title: 'CPU of a put, µs, by keys in the store', xName: 'keys', xs, series });
+}
+
 function puts(figures: Figures): Row[] {
   return figures.load.filter((row) => row.operation === 'put' && row.callers === 100 && row.over === 'leader');
 }
@@ -158,6 +173,25 @@ function pauses(figures: Figures): string {
       values: rivalNames.map((kind) => row.figures[kind]?.p99Ms),
     })),
   });
+}
+
+function memoryTable({ memory }: Figures): string {
+  if (memory === undefined) return 'Not measured.';
+  const megabytes = (value: number): string => `${Math.round(value / 1e6)} MB`;
+  const seconds = (value: number): string => `${(value / 1000).toFixed(2)} s`;
+  const rows: readonly (readonly [string, (found: MemoryFindings) => number, (value: number) => string])[] = [
+    ['resident after filling', (found) => found.afterFill.resident, megabytes],
+    ['resident after a start', (found) => median(found.cleanStarts.map((start) => start.memory.resident)), megabytes],
+    ['store', (found) => found.disk.storeBytes, megabytes],
+    ['all files', (found) => found.disk.totalBytes, megabytes],
+    ['start to healthy after a stop', (found) => median(found.cleanStarts.map((start) => start.healthyMs)), seconds],
+    ['start to healthy after SIGKILL', (found) => median(found.killedStarts.map((start) => start.healthyMs)), seconds],
+  ];
+  const lines = rows.map(([name, read, write]) => [
+    name,
+    ...rivalNames.map((kind) => (memory.found[kind] === undefined ? '–' : write(read(memory.found[kind])))),
+  ]);
+  return markdownTable([`${memory.keyCount.toLocaleString('en-US')} keys`, ...rivalNames], lines);
 }
 
 function fanOutTable({ fanOut }: Figures): string {

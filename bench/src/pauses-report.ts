@@ -8,7 +8,7 @@ export interface Findings {
   /** Of all members the longest; 0 for a server without such a loop. */
   loopP99Ms: number;
   loopMaxMs: number;
-  /** What of the longest turn was work; the rest it waited for a processor. */
+  /** The most that the loop's thread worked in one turn; what else it was late it waited, for a processor or a disk. */
   loopWorkMaxMs: number;
 }
 
@@ -81,7 +81,7 @@ export function summarizePauses(samples: readonly PauseSample[]): PauseRow[] {
 export function formatPauses(rows: readonly PauseRow[]): string {
   const head = [
     ...['while', 'etcd put p50', 'p99', 'of usual', 'max', 'kvd put p50', 'p99', 'of usual', 'max'],
-    ...['event loop p99', 'max', 'longest turn, CPU'],
+    ...['event loop p99', 'max', 'most work in a turn'],
   ];
   const ms = (value: number): string => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
   const putsOf = (figures: PauseFigures | undefined): string[] =>

@@ -3,7 +3,7 @@
  * late its heartbeats may leave, and what puts at an even rate take, beside what they usually take. kvd and, where installed, etcd
  * in turn; medians over the rounds, of the longest delays and times too.
  *
- *   npm run bench:pauses -- [--rounds 3] [--per-second 500] [--only kvd]
+ *   npm run bench:pauses -- [--rounds 3] [--per-second 500] [--while ranges] [--only kvd]
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -22,6 +22,7 @@ const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
     'per-second': { type: 'string', default: '500' },
+    while: { type: 'string', default: '' },
     only: { type: 'string' },
     directory: { type: 'string', default: join(tmpdir(), 'quorate-pauses') },
     output: { type: 'string', default: resultsDirectory },
@@ -96,7 +97,7 @@ async function measureAll(
     await prepare(endpoint);
     const puts = new Puts(endpoint);
     await pause(warmUpMs);
-    for (const disturbance of disturbances) {
+    for (const disturbance of disturbances.filter(isWanted)) {
       const sample = await measure(server, puts, disturbance);
       samples.push(sample);
       process.stderr.write(`${JSON.stringify(sample)}\n`);
@@ -108,11 +109,21 @@ async function measureAll(
   return samples;
 }
 
+/** What is usual is always measured. */
+function isWanted({ name }: Disturbance): boolean {
+  return name.startsWith('nothing') || name.includes(values.while);
+}
+
 const samples: PauseSample[] = [];
 const kinds = rivals(values.only);
+const parts = [
+  { members: 1, prepare: fillKeys, disturbances: loneDisturbances },
+  { members: 3, prepare: grantMany, disturbances: clusterDisturbances },
+].filter(({ disturbances }) => disturbances.some(({ name }) => name.includes(values.while)));
 for (let round = 0; round < Number(values.rounds); round++) {
-  for (const kind of kinds) samples.push(...(await measureAll(kind, 1, fillKeys, loneDisturbances)));
-  for (const kind of kinds) samples.push(...(await measureAll(kind, 3, grantMany, clusterDisturbances)));
+  for (const { members, prepare, disturbances } of parts) {
+    for (const kind of kinds) samples.push(...(await measureAll(kind, members, prepare, disturbances)));
+  }
 }
 const rows = summarizePauses(samples);
 process.stdout.write(`${formatPauses(rows)}\n`);

@@ -55,7 +55,8 @@ export function barPlot({ title, series, groups }: BarPlot): string {
 /** Lines from zero over a logarithmic axis; a position of 0 stands left of all others. */
 export function linePlot({ title, xName, xs, series }: LinePlot): string {
   const top = roundUp(Math.max(...series.flatMap(({ values }) => values.map((value) => value ?? 0))));
-  const positive = xs.map(({ at }) => at).filter((at) => at > 0);
+  // Without any position there is nothing to place.
+  const positive = xs.length === 0 ? [1] : xs.map(({ at }) => at).filter((at) => at > 0);
   const least = Math.min(...positive) / (positive.length === xs.length ? 1 : 10);
   const span = Math.log(Math.max(...positive) / least) || 1;
   const xOf = (at: number): number =>
