@@ -11,7 +11,7 @@ import { nextTurn } from './turn.ts';
 import type { LeaseBook } from './types.ts';
 
 /** Rows per turn of the event loop. */
-const chunkLimits = { rowsMax: 10_000, sizeBytes: 16 * 1024 * 1024 } as const;
+const chunkLimits = { rowsMax: 1_000, sizeBytes: 4 * 1024 * 1024 } as const;
 
 /** Tags of the fields of mvccpb.KeyValue that the index needs. */
 const Tag = { key: 0x0a, createRevision: 0x10, version: 0x20, lease: 0x30 } as const;
