@@ -7,6 +7,8 @@ export interface Filling {
   /** The keys written are those with these numbers, in no order that a store could like: half-open. */
   readonly from: number;
   readonly to: number;
+  /** How many puts; as many as there are keys unless said. Beyond that they begin again. */
+  readonly count?: number;
   readonly valueBytes: number;
 }
 
@@ -20,11 +22,11 @@ export function keyOf(number: number): Buffer {
   return Buffer.from(`key/${String(number).padStart(28, '0')}`);
 }
 
-/** Puts all keys and resolves when all are acknowledged. Throws when one is refused. */
-export async function fill({ endpoint, from, to, valueBytes }: Filling): Promise<void> {
+/** Puts the keys and resolves when all are acknowledged. Throws when one is refused. */
+export async function fill({ endpoint, from, to, count = to - from, valueBytes }: Filling): Promise<void> {
   const connections = await Promise.all(Array.from({ length: connectionCount }, () => H2Connection.open(endpoint)));
   const { path } = services.kv.methods.put;
-  const count = to - from;
+  const keyCount = to - from;
   const value = Buffer.alloc(valueBytes, 'v');
   let next = 0;
   let running = callers;
@@ -35,7 +37,7 @@ export async function fill({ endpoint, from, to, valueBytes }: Filling): Promise
           if (--running === 0) resolve();
           return;
         }
-        const number = from + ((next++ * stride) % count);
+        const number = from + ((next++ * stride) % keyCount);
         connection.call(path, PutRequest.encode(PutRequest.create({ key: keyOf(number), value })), (answer) => {
           if (answer === undefined) reject(new Error('a put was refused'));
           else issue(connection);

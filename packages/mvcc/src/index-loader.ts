@@ -86,15 +86,15 @@ export class IndexLoader {
       if (lease !== undefined) attach(lease, name);
     };
     const merge = new KeyMerge(this.#runs, 0);
-    let key: KeyPlace | undefined;
+    let key: (KeyPlace & { readonly head: number }) | undefined;
     let newest = none;
     let rows = 0;
     for (let row = merge.current; row !== undefined; row = merge.current) {
-      if (key !== undefined && compareBytes(row, key) === 0) {
+      if (key !== undefined && row.head === key.head && compareBytes(row, key) === 0) {
         versions.chain(row.id, newest);
       } else {
         if (key !== undefined) add(key, newest);
-        key = { bytes: row.bytes, start: row.start, end: row.end };
+        key = { bytes: row.bytes, start: row.start, end: row.end, head: row.head };
       }
       newest = row.id;
       merge.advance();

@@ -50,7 +50,11 @@ class Cursor implements KeyPlace {
 }
 
 /** Where the merge stands: the row that {@link KeyMerge.current} tells. */
-export type MergedRow = KeyPlace & { readonly id: number };
+export interface MergedRow extends KeyPlace {
+  readonly id: number;
+  /** Equal for equal keys, and mostly different for others. */
+  readonly head: number;
+}
 
 /** Sorted runs as one. */
 export class KeyMerge {

@@ -32,6 +32,8 @@ export class KeyRun {
   /** Where the key of each row begins; one more for the end of the last. */
   readonly #starts: Uint32Array;
   #count = 0;
+  /** Bytes that all keys begin with. */
+  #shared = 0;
   /** One number for each row: five bytes of its key, then its place. Once sorted, the places alone matter. */
   #numbers = new BigUint64Array(0);
   /** The same memory: the low half of a number, then the high half. */
@@ -60,6 +62,12 @@ export class KeyRun {
     const start = this.#starts[this.#count]!;
     source.copy(this.bytes, start, from, to);
     this.#starts[++this.#count] = start + to - from;
+    // Here, where the key is at hand: in sort() it would have to be fetched from memory for this alone.
+    if (this.#count === 1) this.#shared = to - from;
+    const end = Math.min(this.#shared, to - from);
+    let shared = 0;
+    while (shared < end && this.bytes[shared] === source[from + shared]) shared++;
+    this.#shared = shared;
   }
 
   /** Where the key of `row` begins in {@link bytes}. */
@@ -84,7 +92,7 @@ export class KeyRun {
     this.#numbers = new BigUint64Array(count);
     this.#halves = new Uint32Array(this.#numbers.buffer);
     for (let row = 0; row < count; row++) this.#halves[2 * row] = row;
-    this.#sort({ lo: 0, hi: count, depth: 0 });
+    this.#sort({ lo: 0, hi: count, depth: this.#shared });
   }
 
   #sort(stretch: Stretch): void {
