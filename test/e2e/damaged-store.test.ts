@@ -72,6 +72,12 @@ async function readEverything(client: RawClient): Promise<number> {
   return answers;
 }
 
+async function roles(members: readonly KvdProcess[]): Promise<{ leader: KvdProcess; others: KvdProcess[] }> {
+  const statuses = await Promise.all(members.map((member) => clientOf(member).status()));
+  const leader = members.find((_, i) => statuses[i]!.leader === statuses[i]!.header!.memberId)!;
+  return { leader, others: members.filter((member) => member !== leader) };
+}
+
 const noteOf = (member: KvdProcess): string => join(member.options.directory, 'store-damaged');
 
 describe('a member whose store was damaged while it was down', () => {
@@ -127,9 +133,7 @@ describe('a member whose store is damaged while it runs', () => {
     'never gives a wrong answer to a read that meets it, also when it leads',
     async () => {
       const members = await filled('--scrub-interval', '0');
-      const statuses = await Promise.all(members.map((member) => clientOf(member).status()));
-      const leader = members.find((_, i) => statuses[i]!.leader === statuses[i]!.header!.memberId)!;
-      const others = members.filter((member) => member !== leader);
+      const { leader, others } = await roles(members);
       damageStore(leader.options.directory, 'value', needle);
       const answer = clientOf(leader).range({ key: Buffer.from('needle') });
       await expect(answer).rejects.toThrow();
@@ -140,6 +144,29 @@ describe('a member whose store is damaged while it runs', () => {
           .put('the others', 'go on')
           .catch(() => undefined),
       );
+      leader.start({ flags: ['--rebuild-store=damaged'] });
+      await leader.healthy(limitMs);
+      await expectLevel(members);
+    },
+    3 * limitMs,
+  );
+
+  test(
+    'does not pass it on to a member that it brings up to date',
+    async () => {
+      const members = await filled('--scrub-interval', '0');
+      const { leader, others } = await roles(members);
+      const late = others[0]!;
+      await late.kill('SIGTERM');
+      const client = clientOf(leader);
+      for (let i = 0; i < 300; i++) await client.put('counter', String(i));
+      damageStore(leader.options.directory, 'value', needle);
+      late.start();
+      expect(await leader.exited()).toBe(3);
+      expect(leader.log()).toContain('row does not match its checksum');
+      // It has the state from the one that leads then.
+      await late.healthy(limitMs);
+      expect(existsSync(noteOf(late))).toBe(false);
       leader.start({ flags: ['--rebuild-store=damaged'] });
       await leader.healthy(limitMs);
       await expectLevel(members);

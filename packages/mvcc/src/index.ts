@@ -1,5 +1,6 @@
 export { compactionMarks } from './compaction.ts';
 export { decodeMark, encodeMark, isTombstoneKey, parseRowKey, type Revision } from './revision.ts';
+export { isSound, mustBeSound, recordOf } from './row-store.ts';
 export { Store } from './store.ts';
 export {
   type Change,

@@ -183,6 +183,20 @@ export class RowStore {
   }
 }
 
+/** Throws CorruptionError for a row that is not as it was written: for those who pass rows on and do not look into them. */
+export function mustBeSound({ key, value }: Row, checksum: Checksum): void {
+  if (isSound({ key, value }, checksum)) return;
+  throw new CorruptionError('backend', 'row does not match its checksum', {
+    row: Buffer.from(key, 'latin1').toString('hex'),
+  });
+}
+
+/** Whether a row is as it was written. */
+export function isSound({ key, value }: Row, checksum: Checksum): boolean {
+  if (value.length < checksumBytes) return false;
+  return value.readUInt32BE(0) === checksum(recordOf(value), checksum(Buffer.from(key, 'latin1'), 0)) >>> 0;
+}
+
 /** The record in a row: a view. */
 export function recordOf(row: Buffer): Buffer {
   return row.subarray(checksumBytes);

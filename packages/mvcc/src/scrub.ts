@@ -1,8 +1,10 @@
 /**
  * Looking for damage where nobody reads. Every row is read twice over, each way readers go: in order, as hashes, watches and the
  * next start do, with its checksum, and held against the index; and by its revision from the index, as ranges do, which finds rows
- * that are there and cannot be reached. Slice by slice, while the store is written and compacted.
+ * that are there and cannot be reached. Rows of other buckets, which are read at a start alone, are read once, with the checksum that
+ * the backend gives them. Slice by slice, while the store is written and compacted.
  */
+import { allBuckets, type Backend, buckets } from '@quorate/backend';
 import { CorruptionError, type Key } from '@quorate/base';
 import { KeyValue } from '@quorate/proto';
 import { none } from './key-index.ts';
@@ -23,7 +25,19 @@ export interface ScrubParts {
   readonly compactRevision: number;
 }
 
-/** Looks through everything once. Throws CorruptionError for what is not as it was written. */
+/** Looks through all buckets but that of keys once. Throws CorruptionError for what is not as it was written. */
+export function* scrubOthers(backend: Backend): Generator<ScrubSlice> {
+  for (const bucket of allBuckets) {
+    if (bucket.id === buckets.key.id) continue;
+    for (let from: Key | undefined = ''; from !== undefined; ) {
+      const rows = backend.range(bucket, { from, limit: slice.rowsMax });
+      yield { rows: rows.length, sizeBytes: rows.reduce((sum, { value }) => sum + value.length, 0) };
+      from = rows.length < slice.rowsMax ? undefined : `${rows.at(-1)!.key}\0`;
+    }
+  }
+}
+
+/** Looks through all versions of keys once. Throws CorruptionError for what is not as it was written. */
 export function* scrub(parts: ScrubParts): Generator<ScrubSlice> {
   for (const chunk of parts.rows.scan(Number.POSITIVE_INFINITY, slice)) {
     let sizeBytes = 0;

@@ -410,6 +410,15 @@ describe('damage', () => {
     expect(() => [...foreign.store.scrub()]).toThrow('row is not in the index');
   });
 
+  test('a scrub reads the rows of all other buckets, too', async () => {
+    const f = await fiveKeys();
+    const rows = (): number => [...f.store.scrub()].reduce((sum, slice) => sum + slice.rows, 0);
+    const before = rows();
+    for (let i = 0; i < 600; i++) f.backend.put(buckets.lease, `lease ${i}`, Buffer.alloc(10, i));
+    f.backend.put(buckets.members, 'member', Buffer.alloc(0));
+    expect(rows()).toBe(before + 601);
+  });
+
   test('a scrub goes on through writes and compactions between its slices', async () => {
     const f = await Fixture.open({ compaction: { batchLimit: 50, sleepMs: 1 } });
     for (let i = 0; i < 2_000; i++) f.put(`key ${i % 300}`, 'x'.repeat(100));

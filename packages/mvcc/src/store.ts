@@ -17,7 +17,7 @@ import { type StoreParts, StoreReadTxn } from './read-txn.ts';
 import { restoreIndex } from './restore.ts';
 import { decodeMark, encodeMark } from './revision.ts';
 import { RowStore, type ScanLimits } from './row-store.ts';
-import { scrub } from './scrub.ts';
+import { scrub, scrubOthers } from './scrub.ts';
 import { TreeIndex } from './tree-index.ts';
 import type {
   ChangeListener,
@@ -161,9 +161,11 @@ export class Store {
    * that are damaged, missing, or not where the index says.
    */
   *scrub(): Generator<ScrubSlice> {
-    for (const slice of scrub(this.#parts)) {
-      yield slice;
-      this.#checkOpen();
+    for (const slices of [scrub(this.#parts), scrubOthers(this.#backend)]) {
+      for (const slice of slices) {
+        yield slice;
+        this.#checkOpen();
+      }
     }
   }
 

@@ -1,22 +1,30 @@
 import { createHash } from 'node:crypto';
 import { type Backend, buckets, MemoryBackendFactory } from '@quorate/backend';
-import { FatalError } from '@quorate/base';
+import { CorruptionError, FatalError } from '@quorate/base';
 import { KvError, type SnapshotResponse } from '@quorate/proto';
 import type { ServerCall, ServerStream } from '@quorate/rpc';
 import { crc32c } from '@quorate/wal';
 import { describe, expect, test } from 'vitest';
 import { type BackupOptions, sendBackup } from './backup-stream.ts';
 import { SnapshotDecoder, type SnapshotRow } from './snapshot-codec.ts';
+import { storedRow } from './testing/rows.ts';
 
 async function filled(rows: number): Promise<Backend> {
   const backend = await new MemoryBackendFactory().open('db');
-  for (let i = 0; i < rows; i++) backend.put(buckets.key, `key${String(i).padStart(6, '0')}`, Buffer.alloc(i % 300, i));
+  for (let i = 0; i < rows; i++) {
+    const key = `key${String(i).padStart(6, '0')}`;
+    backend.put(buckets.key, key, storedRow(key, Buffer.alloc(i % 300, i)));
+  }
   await backend.commit().done;
   return backend;
 }
 
-function optionsOf(backend: () => Backend): BackupOptions {
-  return { clusterId: 5n, checksum: crc32c, storageVersion: '3.6.0', backend, pause: () => Promise.resolve() };
+function optionsOf(
+  backend: () => Backend,
+  onFatal: (error: unknown) => void = () => expect.unreachable(),
+): BackupOptions {
+  const pause = (): Promise<void> => Promise.resolve();
+  return { clusterId: 5n, checksum: crc32c, storageVersion: '3.6.0', backend, pause, onFatal };
 }
 
 /** A caller that takes `window` messages before it must be told to go on. */
@@ -152,6 +160,26 @@ describe('a backup', () => {
     await done;
     expect(caller.file.includes('key001999')).toBe(true);
     expect(caller.file.includes('later')).toBe(false);
+  });
+
+  test('of a store with a damaged version is not sent to its end, and the process must hear of it', async () => {
+    const backend = await filled(2_000);
+    const damaged = backend.get(buckets.key, 'key001500')!;
+    damaged[damaged.length - 1]! ^= 1;
+    backend.put(buckets.key, 'key001500', damaged);
+    const caller = new Caller();
+    const fatal: unknown[] = [];
+    await sendBackup(
+      optionsOf(
+        () => backend,
+        (error) => fatal.push(error),
+      ),
+      caller.call,
+      caller.stream,
+    );
+    expect(caller.ended).toBe(false);
+    expect(caller.failure).toBeInstanceOf(CorruptionError);
+    expect(fatal).toEqual([caller.failure]);
   });
 
   test('stops when the caller goes away while it waits, without an end and without a checksum', async () => {

@@ -9,6 +9,7 @@ import type { ClusterId } from '@quorate/base';
 import { ConfState, Header, KvError, SnapshotResponse } from '@quorate/proto';
 import type { ServerCall, ServerStream } from '@quorate/rpc';
 import { type Checksum, encodeSnapshot } from './snapshot-codec.ts';
+import { soundView } from './sound-view.ts';
 
 /** Largest blob of one message, as etcd's. */
 const blobBytesMax = 32 * 1024;
@@ -25,6 +26,8 @@ export interface BackupOptions {
   readonly backend: () => Backend;
   /** Lets other work run between two slices. */
   readonly pause: () => Promise<void>;
+  /** Told of damage in the state that is sent. */
+  readonly onFatal: (error: unknown) => void;
 }
 
 /**
@@ -49,7 +52,7 @@ export async function sendBackup(
 /** Returns whether everything was sent; false when the caller went away. */
 async function sendState(options: BackupOptions, backend: Backend, pace: Pace): Promise<boolean> {
   const { clusterId, checksum, storageVersion, pause } = options;
-  const view = await backend.openView();
+  const view = soundView(await backend.openView(), options);
   try {
     const { index, term, confState } = readConsistentIndex(view);
     const header = Header.create({

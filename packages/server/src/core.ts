@@ -70,9 +70,9 @@ export class MemberCore {
     this.#standing = this.#buildStanding();
     this.handOver = this.#buildHandOver();
     const pause = (): Promise<void> => new Promise((resolve) => clock.soon(resolve));
-    this.#snapshotter = new Snapshotter({ backends, clusterId, checksum, crash, logger, clock, meter, pause });
-    this.#transfer = this.#buildTransfer();
     const onFatal = (error: unknown): void => this.fatal(error);
+    this.#snapshotter = new Snapshotter({ backends, clusterId, checksum, crash, logger, clock, meter, pause, onFatal });
+    this.#transfer = this.#buildTransfer();
     this.watches = new WatchHub({ clock, meter: runtime.meter, onFatal });
     const { wal } = booted;
     this.#compactor = new LogCompactor({ config, crash, logger, wal, storage: this.#storage, onFatal });

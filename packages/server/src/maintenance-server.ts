@@ -48,7 +48,7 @@ export interface MaintenanceOptions {
   readonly transferLeader: (to: MemberId) => void;
   readonly isVoter: (id: MemberId) => boolean;
   /** What a backup needs that is not said above. */
-  readonly backup: Pick<BackupOptions, 'clusterId' | 'checksum' | 'pause'>;
+  readonly backup: Pick<BackupOptions, 'clusterId' | 'checksum' | 'pause' | 'onFatal'>;
 }
 
 export class MaintenanceServer {

@@ -20,7 +20,7 @@ import type { Leadership } from './leadership.ts';
 import { LeaseServer } from './lease-server.ts';
 import { LocalKv } from './local-kv.ts';
 import { LockServer } from './lock-server.ts';
-import { MaintenanceServer } from './maintenance-server.ts';
+import { type MaintenanceOptions, MaintenanceServer } from './maintenance-server.ts';
 import type { PeerIdentity } from './peer-transport.ts';
 import { publish } from './publish.ts';
 import type { ReadIndex } from './read-index.ts';
@@ -135,11 +135,7 @@ export class Member {
       electionMs,
       transferLeader: (to) => core.transferLeader(to),
       isVoter: (id: MemberId) => core.isVoter(id),
-      backup: {
-        clusterId: identity.clusterId,
-        checksum: runtime.checksum,
-        pause: () => new Promise((resolve) => clock.soon(resolve)),
-      },
+      backup: backupPartsOf(core, identity),
     });
     this.downgrades = downgradesOf(core);
     watchVersion(core);
@@ -245,6 +241,13 @@ function watchSpace(core: MemberCore, quota: Quota): SpaceWatch {
     if (core.isServing) watch.look(core.state.backend.sizeInUseBytes(), core.state.store.currentRevision);
   });
   return watch;
+}
+
+/** What a backup needs besides the state. */
+function backupPartsOf(core: MemberCore, { clusterId }: PeerIdentity): MaintenanceOptions['backup'] {
+  const { checksum, clock } = core.runtime;
+  const pause = (): Promise<void> => new Promise((resolve) => clock.soon(resolve));
+  return { clusterId, checksum, pause, onFatal: (error) => core.fatal(error) };
 }
 
 function downgradesOf(core: MemberCore): DowngradeServer {

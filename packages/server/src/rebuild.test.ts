@@ -98,6 +98,7 @@ async function world(
         const snapshotter = new Snapshotter({
           ...{ backends, clusterId, checksum: crc32c, crash: noCrashPoints, logger: silentLogger },
           ...{ clock: new ManualClock(), meter: silentMeter, pause: () => Promise.resolve() },
+          onFatal: () => expect.unreachable(),
         });
         return snapshotter.prepare(Message.create({ from: other.id }), theirs);
       },

@@ -48,7 +48,7 @@ export interface RebuildParts {
  */
 export async function rebuildStore(parts: RebuildParts): Promise<void> {
   const { config, runtime, wal, recovery } = parts;
-  const { backends, clock, disk, checksum, crash, logger, meter } = runtime;
+  const { backends, clock, disk, checksum, crash, logger, meter, onFatal } = runtime;
   const { clusterId } = recovery.metadata;
   const urls = config.initialCluster.filter(({ name }) => name !== config.name).flatMap(({ peerUrls }) => peerUrls);
   if (urls.length === 0) {
@@ -60,7 +60,7 @@ export async function rebuildStore(parts: RebuildParts): Promise<void> {
     return;
   }
   const pause = (): Promise<void> => new Promise((resolve) => clock.soon(resolve));
-  const snapshotter = new Snapshotter({ backends, clusterId, checksum, crash, logger, clock, meter, pause });
+  const snapshotter = new Snapshotter({ backends, clusterId, checksum, crash, logger, clock, meter, pause, onFatal });
   const { index, term, confState } = await new Search(parts, urls, snapshotter).receive();
   await note(disk, noteText);
   await moveAside(runtime);

@@ -25,6 +25,7 @@ import { ConfState, Header, type Message, SnapshotMetadata } from '@quorate/prot
 import type { SnapshotChunks } from './peer-transport.ts';
 import { type Checksum, encodeSnapshot, SnapshotDecoder, type SnapshotRow } from './snapshot-codec.ts';
 import { SnapshotMetrics } from './snapshot-metrics.ts';
+import { soundView } from './sound-view.ts';
 
 /** Names of the live store and of the one being received, within the member's directory. */
 export const storeName = 'db';
@@ -46,6 +47,8 @@ export interface SnapshotterOptions {
   readonly meter: Meter;
   /** Lets other work run between two slices. */
   readonly pause: () => Promise<void>;
+  /** Told of damage in the state that is sent. */
+  readonly onFatal: (error: unknown) => void;
 }
 
 export class Snapshotter {
@@ -65,7 +68,7 @@ export class Snapshotter {
   async prepare(message: Message, backend: Backend): Promise<{ message: Message; chunks: SnapshotChunks }> {
     const { clusterId, checksum, pause, crash } = this.#options;
     crash.hit('snapshotBeforeCreate');
-    const view = await backend.openView();
+    const view = soundView(await backend.openView(), this.#options);
     const { index, term, confState } = readConsistentIndex(view);
     invariant(index >= (message.snapshot?.metadata?.index ?? 0), 'state behind the log it is sent for', { index });
     const header = Header.create({

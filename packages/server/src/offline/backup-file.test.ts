@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { SnapshotRow } from '../snapshot-codec.ts';
 import { backupOf, fileOf } from '../testing/backup.ts';
+import { storedRow } from '../testing/rows.ts';
 import { BackupError, readBackup } from './backup-file.ts';
 import { backupStatus } from './backup-status.ts';
 
@@ -99,7 +100,8 @@ describe('the status of a backup', () => {
   test('counts rows of all buckets, and its hash depends on the rows alone', async () => {
     const backend = await new MemoryBackendFactory().open('db');
     backend.put(buckets.lease, 'a', Buffer.from('1'));
-    backend.put(buckets.key, '\0\0\0\0\0\0\0\x07_\0\0\0\0\0\0\0\0', Buffer.from('record'));
+    const key = '\0\0\0\0\0\0\0\x07_\0\0\0\0\0\0\0\0';
+    backend.put(buckets.key, key, storedRow(key, Buffer.from('record')));
     const one = await backupStatus(await fileOf(await backupOf(backend)), crc32c);
     expect(one).toMatchObject({ revision: 7, totalKey: 2, totalSize: 512, version: '3.6.0' });
     expect(await backupStatus(await fileOf(await backupOf(backend, 99n)), crc32c)).toEqual(one);

@@ -8,10 +8,12 @@ import { describe, expect, test } from 'vitest';
 import { computeClusterId, computeMemberId } from '../identity.ts';
 import { backupOf, fileOf } from '../testing/backup.ts';
 import { ManualClock } from '../testing/manual-clock.ts';
+import { storedRow } from '../testing/rows.ts';
 import { BackupError } from './backup-file.ts';
 import { type Restored, type RestoreOptions, restoreBackup } from './restore.ts';
 
 const rowKey = '\0\0\0\0\0\0\0\x07_\0\0\0\0\0\0\0\0';
+const row = storedRow(rowKey, Buffer.from('record'));
 const ids = ['http://a:1', 'http://b:1'].map((url) => computeMemberId([url], 'new'));
 const members = ['a', 'b'].map((name) => ({ name, peerUrls: [`http://${name}:1`] }));
 
@@ -31,7 +33,7 @@ async function oldStore(): Promise<Backend> {
   for (const bucket of [buckets.alarm, buckets.lease, buckets.auth, buckets.authUsers, buckets.authRoles]) {
     store.put(bucket, 'row', Buffer.from(bucket.name));
   }
-  store.put(buckets.key, rowKey, Buffer.from('record'));
+  store.put(buckets.key, rowKey, row);
   return store;
 }
 
@@ -99,7 +101,7 @@ describe('a restored directory', { timeout: 60_000 }, () => {
     for (const bucket of [buckets.lease, buckets.auth, buckets.authUsers, buckets.authRoles]) {
       expect(store.range(bucket, { from: '' })).toEqual([{ key: 'row', value: Buffer.from(bucket.name) }]);
     }
-    expect(store.range(buckets.key, { from: '' })).toEqual([{ key: rowKey, value: Buffer.from('record') }]);
+    expect(store.range(buckets.key, { from: '' })).toEqual([{ key: rowKey, value: row }]);
     expect(store.get(buckets.meta, compactionMarks.scheduled)).toBeUndefined();
   });
 

@@ -4,7 +4,7 @@
  */
 import { allBuckets, type Bucket, buckets } from '@quorate/backend';
 import { CorruptionError, formatId, type Key, noLease, parseId } from '@quorate/base';
-import { compactionMarks, decodeMark, isTombstoneKey, parseRowKey } from '@quorate/mvcc';
+import { compactionMarks, decodeMark, isSound, isTombstoneKey, parseRowKey, recordOf } from '@quorate/mvcc';
 import { AlarmMember, ConfState, DecodeError, KeyValue, LeaseRecord, MemberRecord } from '@quorate/proto';
 import type { Checksum } from '../snapshot-codec.ts';
 
@@ -31,7 +31,6 @@ interface Life {
 const bucketById: ReadonlyMap<number, Bucket> = new Map(allBuckets.map((bucket) => [bucket.id, bucket]));
 const formatBucketId = 0;
 const formatText = 'quorate 1';
-const checksumBytes = 4;
 
 export class RowVerifier {
   readonly #checksum: Checksum;
@@ -143,9 +142,8 @@ export class RowVerifier {
   #addVersion(row: VerifiedRow, tell: (reason: string) => void): void {
     const { main } = parseRowKey(row.key);
     this.#newest = Math.max(this.#newest, main);
-    const record = row.value.subarray(checksumBytes);
-    const actual = this.#checksum(record, this.#checksum(Buffer.from(row.key, 'latin1'), 0)) >>> 0;
-    if (row.value.length >= checksumBytes && row.value.readUInt32BE(0) === actual) {
+    const record = recordOf(row.value);
+    if (isSound(row, this.#checksum)) {
       this.#live(main, KeyValue.decode(record), row, tell);
       return;
     }

@@ -19,7 +19,12 @@ export async function backupOf(backend: Backend, clusterId: ClusterId = 5n): Pro
     },
   } as unknown as ServerStream<SnapshotResponse>;
   const pause = (): Promise<void> => Promise.resolve();
-  const options = { clusterId, checksum: crc32c, storageVersion: '3.6.0', backend: () => backend, pause };
+  const options = {
+    ...{ clusterId, checksum: crc32c, storageVersion: '3.6.0', backend: () => backend, pause },
+    onFatal: (error: unknown): never => {
+      throw error;
+    },
+  };
   await sendBackup(options, call, stream);
   return Buffer.concat(blobs);
 }
