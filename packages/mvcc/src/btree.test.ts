@@ -52,6 +52,9 @@ function same<T>(actual: T, expected: T): void {
 const key = fc.oneof(
   fc.nat(400).map((n) => n.toString(36)),
   fc.uint8Array({ maxLength: 6 }).map((bytes) => Buffer.from(bytes).toString('latin1')),
+  // Long beginnings in common, and keys that differ by zeros at their end only: what nodes skip, and heads cannot tell apart.
+  fc.nat(300).map((n) => `registry/${'pods/'.repeat(n % 3)}${String(n).padStart(9, '0')}${'\0'.repeat(n % 5)}`),
+  fc.tuple(fc.nat(20), fc.nat(6)).map(([n, zeros]) => `a${n}${'\0'.repeat(zeros)}`),
 );
 const operation = fc.oneof(
   { weight: 4, arbitrary: fc.record({ set: key, alive: fc.boolean() }) },

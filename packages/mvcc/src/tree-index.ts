@@ -1,7 +1,7 @@
 /**
  * The index: for every key its versions, in key order. Values in the tree are ids of the newest version; a key whose
  * newest version is a tombstone has the id's complement, which is negative, so that the tree can count the living.
- * There is no hash map beside the tree: with a million keys it finds one in 1 µs instead of 2, but holds the event
+ * There is no hash map beside the tree: with a million keys it finds one sooner, but holds the event
  * loop for 20 to 40 ms whenever it doubles (measured from 500,000 keys on), and puts need the way down the tree
  * anyway.
  *
