@@ -26,13 +26,23 @@ export class SortedMap<V> {
   }
 
   set(key: Key, value: V): void {
-    if (!this.#values.has(key)) {
-      const sorted = this.#sorted;
-      const length = sorted.length;
-      if (length === 0 || key > sorted[length - 1]!) sorted.push(key);
-      else this.#tail.push(key);
+    this.exchange(key, value);
+  }
+
+  /** Stores `value` and returns what was there before. A key beyond all others is known to be new without a look. */
+  exchange(key: Key, value: V): V | undefined {
+    const values = this.#values;
+    const sorted = this.#sorted;
+    const length = sorted.length;
+    let former: V | undefined;
+    if (length === 0 || key > sorted[length - 1]!) {
+      sorted.push(key);
+    } else {
+      former = values.get(key);
+      if (former === undefined && !values.has(key)) this.#tail.push(key);
     }
-    this.#values.set(key, value);
+    values.set(key, value);
+    return former;
   }
 
   /** True when there was something to delete. */

@@ -48,7 +48,7 @@ export class ChangeSet {
       changes = new SortedMap();
       this.#buckets[bucketId] = changes;
     }
-    const former = changes.get(key);
+    const former = changes.exchange(key, change);
     if (former === undefined) {
       this.count++;
       this.bytes += key.length;
@@ -56,7 +56,6 @@ export class ChangeSet {
       this.bytes -= former.length;
     }
     if (change !== null) this.bytes += change.length;
-    changes.set(key, change);
   }
 }
 
