@@ -50,9 +50,9 @@ export const loneDisturbances: readonly Disturbance[] = [
     name: 'ranges of 100,000 keys',
     run: (server, watched) => repeated(server, watched, kv.methods.range.path, RangeRequest.encode(rangeOfAll())),
   },
-  { name: 'compactions of 100,000 versions', run: compact },
+  { name: 'compacting 100,000 versions', run: compact },
   {
-    name: 'defragmentations',
+    name: 'defragmenting',
     run: (server, watched) =>
       repeated(
         server,
@@ -66,13 +66,13 @@ export const loneDisturbances: readonly Disturbance[] = [
     run: (server, watched) =>
       repeated(server, watched, maintenance.methods.snapshot.path, SnapshotRequest.encode(SnapshotRequest.create())),
   },
-  { name: '10,000 watchers, given 10,000 events a second', run: watch },
+  { name: '10,000 events a second to 10,000 watchers', run: watch },
 ];
 
 /** Of three members that {@link grantMany} gave leases. */
 export const clusterDisturbances: readonly Disturbance[] = [
   { name: 'nothing, three members', run: (_server, watched) => watched(() => pause(leastMs)) },
-  { name: 'changes of leader with 100,000 leases', run: changeLeaders },
+  { name: 'new leaders with 100,000 leases', run: changeLeaders },
 ];
 
 /** A key that {@link loneDisturbances} watch: the first of those that puts at an even rate write. */

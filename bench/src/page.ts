@@ -111,8 +111,8 @@ function groups(
   return figures.load
     .filter((row) => isPlain(row) && row.operation === operation)
     .map((row) => {
-      const who = row.over === 'all' ? ', all' : '';
-      const label = `${row.callers} × ${row.members} member${row.members === 1 ? '' : 's'}${who}`;
+      const who = row.over === 'all' ? 'all ' : '';
+      const label = `${row.callers} × ${who}${row.members} member${row.members === 1 ? '' : 's'}`;
       return { label, values: rivalNames.map((kind) => row.figures[kind]?.[field]) };
     });
 }

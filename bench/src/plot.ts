@@ -26,12 +26,13 @@ export interface LinePlot {
 }
 
 const width = 720;
-const height = 300;
+const height = 310;
 const plot = { left: 64, right: 704, top: 56, bottom: 246 } as const;
 const colours = ['#4c8bd6', '#e08a2e', '#58a55c'];
 const style = [
   'text{font:12px system-ui,sans-serif;fill:#333}',
   '.title{font-size:14px;font-weight:600}',
+  '.label{font-size:11px}',
   '.grid{stroke:#8884;stroke-width:1}',
   '@media(prefers-color-scheme:dark){text{fill:#ddd}}',
 ].join('');
@@ -114,11 +115,12 @@ function wrapped(label: string, x: number, step: number): string[] {
     if (last !== undefined && last.length + word.length < charactersMax) lines[lines.length - 1] = `${last} ${word}`;
     else lines.push(word);
   }
-  return lines.map((line, i) => text(x, plot.bottom + 16 + i * 13, line, 'middle'));
+  return lines.map((line, i) => text(x, plot.bottom + 16 + i * 13, line, 'middle', 'label'));
 }
 
-function text(x: number, y: number, content: string, anchor: 'start' | 'middle' | 'end'): string {
-  return `<text x="${short(x)}" y="${short(y)}" text-anchor="${anchor}">${xmlText(content)}</text>`;
+function text(x: number, y: number, content: string, anchor: 'start' | 'middle' | 'end', name?: 'label'): string {
+  const named = name === undefined ? '' : ` class="${name}"`;
+  return `<text${named} x="${short(x)}" y="${short(y)}" text-anchor="${anchor}">${xmlText(content)}</text>`;
 }
 
 function yOf(value: number, top: number): number {
