@@ -90,6 +90,11 @@ export async function startServer(
     return child;
   });
   await Promise.all(members.map((member) => serving(member.client)));
+  // Whoever else has these ports would answer for them.
+  if (children.some(({ exitCode }) => exitCode !== null)) {
+    await stopAll(children);
+    throw new Error(`a member of ${kind} ended at once: see the logs in ${directory}`);
+  }
   const endpoints = await leaderFirst(members.map((member) => member.client));
   return {
     kind,
