@@ -87,8 +87,11 @@ function leader() {
   });
   const refused: number[] = [];
   const stoodStill: string[] = [];
+  const appends: string[][] = [];
   const wal = {
-    append: () => {},
+    append: (_state: unknown, entries: readonly Entry[]) => {
+      if (entries.length > 0) appends.push(entries.map(({ data }) => data.toString()));
+    },
     sync: () => {
       if (!disk.hangs) return Promise.resolve();
       disk.syncStartedAtMs = clock.nowMs();
@@ -143,7 +146,7 @@ function leader() {
     applied
       .filter(({ type }) => type === EntryType.ENTRY_CONF_CHANGE)
       .map(({ data }) => ConfChange.decode(data).nodeId);
-  return { clock, node, rawNode, disk, refused, stoodStill, settle, changes };
+  return { clock, node, rawNode, disk, refused, stoodStill, settle, changes, appends };
 }
 
 function change(id: number, type: number, nodeId: bigint): Proposal {
@@ -162,6 +165,29 @@ test('changes of members go one at a time: the next waits until the one before i
   first!.waiting = false;
   await settle();
   expect(changes()).toEqual([10n, 11n]);
+});
+
+test('what followers forward and what callers ask here in one turn is one append; a forwarded change of members is not mixed in', async () => {
+  const { node, settle, appends, changes } = leader();
+  await settle();
+  appends.length = 0;
+  const forward = (from: bigint, ...entries: Pick<Entry, 'type' | 'data'>[]): Message =>
+    Message.create({
+      type: MessageType.MSG_PROP,
+      to: 1n,
+      from,
+      entries: entries.map((entry) => ({ ...entry, term: 0, index: 0 })),
+    });
+  const request = (text: string) => ({ type: EntryType.ENTRY_NORMAL, data: Buffer.from(text) });
+  node.receive([forward(2n, request('a'), request('b')), forward(3n, request('c'))]);
+  node.propose({ id: 1, data: Buffer.from('d'), change: undefined, startedMs: 0, waiting: true, done: () => {} });
+  await settle();
+  expect(appends).toEqual([['a', 'b', 'c', 'd']]);
+  const { data } = change(2, ConfChangeType.CONF_CHANGE_ADD_LEARNER_NODE, 10n);
+  node.receive([forward(2n, { type: EntryType.ENTRY_CONF_CHANGE, data }), forward(3n, request('e'))]);
+  await settle();
+  expect(changes()).toEqual([10n]);
+  expect(appends.flat()).toContain('e');
 });
 
 test('a change that does not fit the configuration is refused, one nobody waits for is left out', async () => {

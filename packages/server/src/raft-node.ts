@@ -9,7 +9,7 @@
  * turn of the event loop, after heartbeats and requests that wait.
  */
 import { type Clock, type CrashPoints, invariant, type MemberId, type Meter } from '@quorate/base';
-import type { Entry, HardState, Message } from '@quorate/proto';
+import { type Entry, EntryType, type HardState, type Message, MessageType } from '@quorate/proto';
 import {
   localAppendThread,
   localApplyThread,
@@ -79,6 +79,8 @@ export class RaftNode {
   readonly #heartbeats: LateHeartbeats;
   #inbox: Message[] = [];
   #proposals: Proposal[] = [];
+  /** Requests that followers forwarded to this leader, of this turn. */
+  #forwarded: Buffer[] = [];
   /** Changes of configuration not yet proposed, and the one whose answer is awaited: one goes at a time. */
   #changes: Proposal[] = [];
   #changeUnderWay: Proposal | undefined;
@@ -210,20 +212,29 @@ export class RaftNode {
   #stepInbox(): void {
     const messages = this.#inbox;
     this.#inbox = [];
-    for (const message of messages) this.#options.rawNode.step(message);
+    for (const message of messages) if (!this.#takeForwarded(message)) this.#options.rawNode.step(message);
+  }
+
+  /** Requests that a follower forwarded go with those of this member: each message alone would make an append of its own. */
+  #takeForwarded({ type, to, entries }: Message): boolean {
+    const { memberId, rawNode } = this.#options;
+    if (type !== MessageType.MSG_PROP || to !== memberId || rawNode.role !== Role.leader) return false;
+    if (entries.some((entry) => entry.type !== EntryType.ENTRY_NORMAL)) return false;
+    for (const entry of entries) this.#forwarded.push(entry.data);
+    return true;
   }
 
   /**
    * Hands what callers still wait for to raft, as one append. What raft refuses (no leader, a transfer) and what could not be
-   * forwarded to the leader now stays for later turns: a tick is never far.
+   * forwarded to the leader now stays for later turns: a tick is never far. What others forwarded is lost then, as on a broken stream.
    */
   #proposeQueued(): void {
-    if (this.#proposals.length === 0) return;
+    const batch = this.#forwarded;
+    if (this.#proposals.length === 0 && batch.length === 0) return;
+    this.#forwarded = [];
     const waiting = this.#proposals.filter((proposal) => proposal.waiting);
-    const accepted =
-      waiting.length > 0 &&
-      this.#reachesLeader() &&
-      this.#options.rawNode.proposeBatch(waiting.map((proposal) => proposal.data));
+    for (const { data } of waiting) batch.push(data);
+    const accepted = batch.length > 0 && this.#reachesLeader() && this.#options.rawNode.proposeBatch(batch);
     this.#proposals = accepted ? [] : waiting;
   }
 
