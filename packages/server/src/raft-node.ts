@@ -9,7 +9,7 @@
  * turn of the event loop, after heartbeats and requests that wait.
  */
 import { type Clock, type CrashPoints, invariant, type MemberId, type Meter } from '@quorate/base';
-import { type Entry, EntryType, type HardState, type Message, MessageType } from '@quorate/proto';
+import type { Entry, HardState, Message } from '@quorate/proto';
 import {
   localAppendThread,
   localApplyThread,
@@ -21,6 +21,7 @@ import {
 import type { Wal } from '@quorate/wal';
 import { LateHeartbeats } from './late-heartbeats.ts';
 import type { PeerTransport } from './peer-transport.ts';
+import { ProposalQueue } from './proposal-queue.ts';
 import type { Proposal } from './proposals.ts';
 
 /** What the raft node drives. */
@@ -77,13 +78,8 @@ const turnBudgetMs = 5;
 export class RaftNode {
   readonly #options: RaftNodeOptions;
   readonly #heartbeats: LateHeartbeats;
+  readonly #queue: ProposalQueue;
   #inbox: Message[] = [];
-  #proposals: Proposal[] = [];
-  /** Requests that followers forwarded to this leader, of this turn. */
-  #forwarded: Buffer[] = [];
-  /** Changes of configuration not yet proposed, and the one whose answer is awaited: one goes at a time. */
-  #changes: Proposal[] = [];
-  #changeUnderWay: Proposal | undefined;
   #calls: (() => void)[] = [];
   /** Appends handed out by the core that no group has taken yet. */
   #appends: Append[] = [];
@@ -104,7 +100,8 @@ export class RaftNode {
 
   constructor(options: RaftNodeOptions) {
     this.#options = options;
-    const { clock, meter, tickMs } = options;
+    const { memberId, rawNode, peers, hooks, clock, meter, tickMs } = options;
+    this.#queue = new ProposalQueue({ memberId, rawNode, peers, changeRefused: hooks.changeRefused });
     this.#heartbeats = new LateHeartbeats({ clock, meter, heartbeatMs: tickMs });
     this.#promised = options.storage.initialState().hardState;
     this.#lastTickMs = options.clock.nowMs();
@@ -152,8 +149,7 @@ export class RaftNode {
   }
 
   propose(proposal: Proposal): void {
-    if (proposal.change === undefined) this.#proposals.push(proposal);
-    else this.#changes.push(proposal);
+    this.#queue.add(proposal);
     this.wake();
   }
 
@@ -188,8 +184,7 @@ export class RaftNode {
     const startedMs = clock.nowMs();
     this.#runCalls();
     this.#stepInbox();
-    this.#proposeQueued();
-    this.#proposeChange();
+    this.#queue.propose();
     hooks.beforeReady();
     while (rawNode.hasReady() && !this.#stopped) {
       this.#handleReady();
@@ -212,53 +207,7 @@ export class RaftNode {
   #stepInbox(): void {
     const messages = this.#inbox;
     this.#inbox = [];
-    for (const message of messages) if (!this.#takeForwarded(message)) this.#options.rawNode.step(message);
-  }
-
-  /** Requests that a follower forwarded go with those of this member: each message alone would make an append of its own. */
-  #takeForwarded({ type, to, entries }: Message): boolean {
-    const { memberId, rawNode } = this.#options;
-    if (type !== MessageType.MSG_PROP || to !== memberId || rawNode.role !== Role.leader) return false;
-    if (entries.some((entry) => entry.type !== EntryType.ENTRY_NORMAL)) return false;
-    for (const entry of entries) this.#forwarded.push(entry.data);
-    return true;
-  }
-
-  /**
-   * Hands what callers still wait for to raft, as one append. What raft refuses (no leader, a transfer) and what could not be
-   * forwarded to the leader now stays for later turns: a tick is never far. What others forwarded is lost then, as on a broken stream.
-   */
-  #proposeQueued(): void {
-    const batch = this.#forwarded;
-    if (this.#proposals.length === 0 && batch.length === 0) return;
-    this.#forwarded = [];
-    const waiting = this.#proposals.filter((proposal) => proposal.waiting);
-    for (const { data } of waiting) batch.push(data);
-    const accepted = batch.length > 0 && this.#reachesLeader() && this.#options.rawNode.proposeBatch(batch);
-    this.#proposals = accepted ? [] : waiting;
-  }
-
-  /**
-   * One change of configuration at a time: raft takes no second one before the first is applied, and a leader that is sent one all
-   * the same drops it without a word.
-   */
-  #proposeChange(): void {
-    if (this.#changeUnderWay?.waiting === true || this.#changes.length === 0) return;
-    const { rawNode, hooks } = this.#options;
-    this.#changes = this.#changes.filter((proposal) => proposal.waiting);
-    const [next] = this.#changes;
-    if (next?.change === undefined || !this.#reachesLeader() || !rawNode.mayChangeConfiguration) return;
-    const result = rawNode.proposeConfChange(next.change);
-    if (result === 'dropped') return;
-    this.#changes.shift();
-    if (result === 'refused') hooks.changeRefused(next);
-    else this.#changeUnderWay = next;
-  }
-
-  /** A proposal forwarded on no stream is lost, and cannot be sent again: whether it was lost is not known to raft. */
-  #reachesLeader(): boolean {
-    const { rawNode, memberId, peers } = this.#options;
-    return rawNode.leader === memberId || peers.connectedSinceMs(rawNode.leader) !== undefined;
+    for (const message of messages) if (!this.#queue.takeForwarded(message)) this.#options.rawNode.step(message);
   }
 
   #handleReady(): void {
