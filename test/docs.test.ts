@@ -133,7 +133,16 @@ describe('names', () => {
   test('flags exist', () => {
     const ofKvd = [...Object.keys(flagTable).map(flagName), ...Object.keys(oldNames)];
     const ofOthers = [...flagsOf('packages/kvctl/src'), ...optionsOfBenchmarks()];
-    const ofTools = ['help', 'version', 'config-file', 'ignore-scripts', 'max-semi-space-size'];
+    const ofTools = [
+      'help',
+      'version',
+      'config-file',
+      'ignore-scripts',
+      'max-semi-space-size',
+      'no-parallel-scavenge',
+      'single-threaded-gc',
+      'v8-pool-size',
+    ];
     const known = new Set([...ofKvd, ...ofOthers, ...ofTools]);
     const isFine = (found: string): boolean => known.has(found);
     expect(problems(/(?<![\w-])--([a-z][a-z0-9-]*)/g, isFine)).toEqual([]);
