@@ -9,7 +9,7 @@ const copies = Number(process.env['QUORATE_STORE_DAMAGE'] ?? 150);
 const seed = Number(process.env['QUORATE_STORE_DAMAGE_SEED'] ?? 1);
 
 test('a damaged store is read as it was written, or refused as damaged', { timeout: 600_000 }, async () => {
-  const { wrong, same, before, found } = await openDamaged(seed, seed + copies, 2);
+  const { wrong, same, before, found } = await openDamaged('read', { from: seed, to: seed + copies, lanes: 2 });
   expect(wrong).toEqual([]);
   expect(same + before + found).toBe(copies);
   expect(found).toBeGreaterThan(copies / 4);

@@ -211,7 +211,9 @@ function readError(error: unknown): StorageError {
  * Pages that contradict each other. A transaction that met such pages is bad from then on, and sometimes that is all that lmdb says.
  */
 function isDamage(error: unknown): boolean {
-  return /^MDB_(CORRUPTED|PAGE_NOTFOUND|INVALID|VERSION_MISMATCH|BAD_VALSIZE|BAD_TXN|PANIC)/.test(messageOf(error));
+  return /^MDB_(CORRUPTED|PAGE_NOTFOUND|CURSOR_FULL|PAGE_FULL|INVALID|VERSION_MISMATCH|BAD_VALSIZE|BAD_TXN|PANIC)/.test(
+    messageOf(error),
+  );
 }
 
 function messageOf(error: unknown): string {

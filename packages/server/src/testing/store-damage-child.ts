@@ -4,12 +4,15 @@
  *   build DIRECTORY                      makes a store there: versions of keys, leases, members and more, large values, free pages
  *   read DIRECTORY FROM TO               for each seed in [FROM, TO): damages a copy of it, opens that as a start does, reads all of it,
  *                                        writes to it, and tells on standard output `SEED OUTCOME REASON`
+ *   live DIRECTORY FROM TO               the same with a copy that is open when it is damaged, and is searched then; ends when that is
+ *                                        not as it was, as a member does
  *
  * Outcomes: `same`, what was written is read, before and after further commits; `before`, the same of the state one commit earlier,
- * which is what a crash may leave, too; `found`, it was called damaged; `wrong`, everything else.
+ * which is what a crash may leave, too; `found`, it was called damaged; `later`, no search finds it while the store is open, and no
+ * reader of keys meets it, but the next start finds it; `wrong`, everything else.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { allBuckets, type Backend, buckets, lmdbBackendFactory } from '@quorate/backend';
 import {
@@ -109,15 +112,18 @@ function digestOf(backend: Backend): string {
   return hash.digest('hex');
 }
 
-async function read(directory: string, from: number, to: number): Promise<void> {
+async function read(directory: string, from: number, to: number, isLive: boolean): Promise<void> {
   const whole = readFileSync(join(directory, 'db'));
   const digests = JSON.parse(readFileSync(join(directory, 'digests.json'), 'utf8')) as Digests;
   const place = join(directory, `copy-${from}`);
   for (let seed = from; seed < to; seed++) {
     mkdirSync(place, { recursive: true });
-    writeFileSync(join(place, 'db'), damage(Buffer.from(whole), new SeededRandom(seed)));
-    writeSync(1, `${seed} ${await outcomeOf(place, digests)}\n`);
+    const damaged = damage(Buffer.from(whole), new SeededRandom(seed));
+    writeFileSync(join(place, 'db'), isLive ? whole : damaged);
+    const outcome = await (isLive ? outcomeOfLive(place, damaged, digests) : outcomeOf(place, digests));
+    writeSync(1, `${seed} ${outcome}\n`);
     rmSync(place, { recursive: true });
+    if (isLive && outcome !== 'same') process.exit(0);
   }
 }
 
@@ -152,6 +158,26 @@ async function outcomeOf(directory: string, digests: Digests): Promise<string> {
   }
 }
 
+async function outcomeOfLive(directory: string, damaged: Buffer, digests: Digests): Promise<string> {
+  const backend = await openBackend(directory);
+  const store = await openStore(backend);
+  const file = openSync(join(directory, 'db'), 'r+');
+  writeSync(file, damaged, 0, damaged.length, 0);
+  closeSync(file);
+  let outcome = 'later';
+  try {
+    for (const _ of store.scrub());
+    if (digestOf(backend) === digests.last) outcome = 'same';
+  } catch (error) {
+    outcome = error instanceof CorruptionError ? `found ${error.message}` : `wrong ${String(error)}`;
+  }
+  await store.close();
+  await backend.close();
+  if (outcome !== 'later') return outcome;
+  const atStart = await outcomeOf(directory, digests);
+  return atStart.startsWith('found') ? 'later' : `wrong at a start: ${atStart}`;
+}
+
 /** What a start reads, a search for damage, and both again after commits that use free pages. */
 async function readAll(directory: string): Promise<string> {
   const backend = await openBackend(directory);
@@ -180,4 +206,4 @@ async function readAll(directory: string): Promise<string> {
 
 const [mode, directory, from, to] = process.argv.slice(2);
 if (mode === 'build') await build(directory!);
-else await read(directory!, Number(from), Number(to));
+else await read(directory!, Number(from), Number(to), mode === 'live');
