@@ -5,6 +5,9 @@ import { Inner, Leaf, type Node } from './btree-node.ts';
 /** Keys of a leaf and children of an inner node: three quarters of what they take, so that a few more do not split them. */
 const nodeFill = 48;
 
+/** Inner nodes made between two chances to let others run. */
+const parentsPerSlice = 200;
+
 /** A whole tree, for BTree to take. */
 export interface BuiltTree {
   readonly root: Node;
@@ -30,18 +33,23 @@ export class BTreeBuilder {
     this.#size++;
   }
 
-  /** The tree. Takes time by the number of leaves. */
-  finish(): BuiltTree {
+  /** The tree, a slice at each step: it takes time by the number of leaves. */
+  *finish(): Generator<void, BuiltTree> {
     if (this.#keys.length > 0 || this.#size === 0) this.#endLeaf();
     let level: readonly Node[] = this.#leaves;
     let lowest: readonly Key[] = this.#leaves.map((leaf) => leaf.keys[0] ?? '');
     let height = 0;
     while (level.length > 1) {
       const starts = startsOfGroups(level.length);
-      const nodes = level;
-      const lows = lowest;
-      level = starts.map((from, i) => parentOf(nodes, lows, { from, to: starts[i + 1] ?? nodes.length }));
-      lowest = starts.map((from) => lows[from]!);
+      const parents: Inner[] = [];
+      const lows: Key[] = [];
+      for (const [i, from] of starts.entries()) {
+        parents.push(parentOf(level, lowest, { from, to: starts[i + 1] ?? level.length }));
+        lows.push(lowest[from]!);
+        if (i % parentsPerSlice === parentsPerSlice - 1) yield;
+      }
+      level = parents;
+      lowest = lows;
       height++;
     }
     return { root: level[0]!, height, size: this.#size };

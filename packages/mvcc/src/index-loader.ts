@@ -101,7 +101,7 @@ export class IndexLoader {
       if (++rows % sliceRows === 0) yield;
     }
     if (key !== undefined) add(key, newest);
-    return { tree: builder.finish(), tombstones: this.#tombstones, end: this.#count };
+    return { tree: yield* builder.finish(), tombstones: this.#tombstones, end: this.#count };
   }
 
   /** The run that the next key, of `keyBytes`, goes to. */
