@@ -53,3 +53,21 @@ test('a lone caller is measured by the time between its calls', () => {
   expect(alone.isMet).toBe(true);
   expect(alone.measured).toContain('0.50×');
 });
+
+test('what a run with fewer keys found says nothing about the goals of a million and five', () => {
+  const start = { healthyMs: 1, memory: { resident: 1 } };
+  const found = {
+    ...{ afterFill: { resident: 1 }, disk: { storeBytes: 1, totalBytes: 1 } },
+    ...{ cleanStarts: [start], killedStarts: [start] },
+  };
+  const verdicts = (keyCount: number): (boolean | undefined)[] => {
+    const memory = { keyCount, valueBytes: 256, found: { etcd: found, kvd: found } };
+    const growth = [10_000, 5 * keyCount].map((each) => ({ kind: 'kvd' as const, keyCount: each, cpuMicrosPerPut: 1 }));
+    return goalsOf({ ...bare, memory, growth })
+      .filter(({ command }) => /memory|growth/.test(command))
+      .map(({ isMet }) => isMet);
+  };
+  // Of equal rivals, the start is not quick enough.
+  expect(verdicts(1_000_000)).toEqual([true, false, true]);
+  expect(verdicts(100_000)).toEqual([undefined, undefined, undefined]);
+});
