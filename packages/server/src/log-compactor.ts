@@ -21,12 +21,14 @@ export interface LogCompactorOptions {
 export class LogCompactor {
   readonly #options: LogCompactorOptions;
   #lastCompacted: number;
-  #bytesApplied = 0;
+  /** Since the last time, at least: what a start finds counts from the beginning, and again where it is applied again. */
+  #bytesApplied: number;
   #running = false;
 
   constructor(options: LogCompactorOptions) {
     this.#options = options;
     this.#lastCompacted = options.storage.firstIndex() - 1;
+    this.#bytesApplied = bytesHeld(options.storage);
   }
 
   /** Entries with this many bytes of data were applied. */
@@ -89,4 +91,11 @@ export class LogCompactor {
     }
     return from - 1;
   }
+}
+
+/** Bytes of data of all entries: without those that a start finds, starts that follow each other soon would let the log grow. */
+function bytesHeld(storage: MemoryStorage): number {
+  const [first, last] = [storage.firstIndex(), storage.lastIndex()];
+  if (first > last) return 0;
+  return storage.entries(first, last + 1, Number.POSITIVE_INFINITY).reduce((sum, { data }) => sum + data.length, 0);
 }
