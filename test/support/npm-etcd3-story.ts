@@ -164,8 +164,13 @@ async function elections({ client, tell }: Scene): Promise<void> {
 
 async function namespaces({ client, tell }: Scene): Promise<void> {
   const space = client.namespace('space/');
-  await space.put('a').value('1');
-  const watcher = await space.watch().prefix('').create();
+  const first = (await space.put('a').value('1')).header.revision;
+  // Without a revision a watch begins where the member that serves it stands, which may not have seen the put yet.
+  const watcher = await space
+    .watch()
+    .prefix('')
+    .startRevision(String(Number(first) + 1))
+    .create();
   const put = once(watcher, 'put');
   await space.put('b').value('2');
   tell(

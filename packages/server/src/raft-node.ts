@@ -211,7 +211,7 @@ export class RaftNode {
   }
 
   #handleReady(): void {
-    const { rawNode, hooks } = this.#options;
+    const { rawNode, crash, hooks } = this.#options;
     const ready = rawNode.ready();
     if (ready.softState !== undefined) {
       this.#heartbeats.leaderChanged();
@@ -226,17 +226,11 @@ export class RaftNode {
       else if (message.to === localApplyThread) applies.push(message);
       else outgoing.push(message);
     }
-    // Entries leave first, so that all disks work at once. A commit index alone can wait until those who asked for it have their answer.
-    const isUrgent = applies.length === 0 || outgoing.some((message) => message.entries.length > 0);
-    if (isUrgent) this.#sendAsLeader(outgoing);
+    if (outgoing.length > 0) {
+      crash.hit('raftBeforeSendLeader');
+      this.#send(outgoing);
+    }
     for (const message of applies) this.#apply(message);
-    if (!isUrgent) this.#sendAsLeader(outgoing);
-  }
-
-  #sendAsLeader(outgoing: readonly Message[]): void {
-    if (outgoing.length === 0) return;
-    this.#options.crash.hit('raftBeforeSendLeader');
-    this.#send(outgoing);
   }
 
   #takeAppend(message: Message): void {

@@ -1,7 +1,6 @@
 /**
  * The production peer transport, gRPC on the wire: a server for the streams of others (peer-server.ts) and one link per peer
- * (peer-link.ts). One message carries all that left in a turn, and leaves before the turn goes on to its disk; a commit index alone
- * leaves after the turn's answers to callers.
+ * (peer-link.ts). One message carries all that left in a turn, and leaves before the turn goes on to its disk.
  *
  * Whom it is connected to follows the list of members. A member that speaks to us and is not on our list, because we have not
  * applied yet that it was added, is answered all the same, at the address that its hello names: a new member has no list at all,
@@ -10,14 +9,7 @@
  */
 import type { Clock, Logger, MemberId, Meter } from '@quorate/base';
 import { formatId } from '@quorate/base';
-import {
-  type HashAnswer,
-  Hello,
-  type LeaseAnswer,
-  type Message,
-  MessageType,
-  type PromoteAnswer,
-} from '@quorate/proto';
+import { type HashAnswer, Hello, type LeaseAnswer, type Message, type PromoteAnswer } from '@quorate/proto';
 import { TlsDialer, type TlsSettings } from '@quorate/tls';
 import type {
   HashQuestion,
@@ -51,11 +43,6 @@ export interface GrpcPeerTransportOptions {
 
 /** Strangers that are answered at a time. */
 const strangersMax = 16;
-
-/** What is written at the end of the turn, after the answers that callers wait for. Everything else leaves at once. */
-function isCommitAlone({ type, entries }: Message): boolean {
-  return type === MessageType.MSG_APP && entries.length === 0;
-}
 
 export class GrpcPeerTransport implements PeerTransport {
   readonly #options: GrpcPeerTransportOptions;
@@ -178,7 +165,7 @@ export class GrpcPeerTransport implements PeerTransport {
     if (link === undefined) this.#options.logger.debug('dropped messages to an unknown member', { to: formatId(to) });
     else {
       link.send(batch);
-      if (!batch.every(isCommitAlone)) link.flush();
+      link.flush();
     }
   }
 
