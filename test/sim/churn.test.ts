@@ -19,7 +19,7 @@ test(`S5: ${pathCount} clusters go ${path.join(' → ')} through crashes, power 
   expect(sums.okCount).toBeGreaterThan(100 * pathCount);
 });
 
-const chanceCount = Number(process.env['SIM_CHURN_SEEDS'] ?? 50);
+const chanceCount = Number(process.env['SIM_CHURN_SEEDS'] ?? 30);
 test(`${chanceCount} clusters change their members as chance has it`, async () => {
   const sums = await run(chanceCount);
   if (only === undefined) for (const sum of Object.values(sums)) expect(sum).toBeGreaterThan(chanceCount / 3);
