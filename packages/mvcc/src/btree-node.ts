@@ -91,19 +91,10 @@ export function lowerBound(node: Node, key: Key, known = 0): number {
 
 /** Index of the first key of `node` that is above `key`; `known` as in {@link lowerBound}. */
 export function upperBound(node: Node, key: Key, known = 0): number {
-  const { keys, heads, skip } = node;
-  const side = sideOf(node, key, known);
-  if (side !== 0) return side < 0 ? 0 : keys.length;
-  const head = headAt(key, skip);
-  let lo = 0;
-  let hi = keys.length;
-  while (lo < hi) {
-    const middle = (lo + hi) >>> 1;
-    const other = heads[middle]!;
-    if (head < other || (head === other && key < keys[middle]!)) hi = middle;
-    else lo = middle + 1;
-  }
-  return lo;
+  const at = lowerBound(node, key, known);
+  // No two keys are the same. The string is looked at only when its head agrees.
+  const isThere = at < node.keys.length && node.heads[at] === headAt(key, node.skip) && node.keys[at] === key;
+  return isThere ? at + 1 : at;
 }
 
 /**
