@@ -9,8 +9,8 @@ import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { createSecureContext, createServer, type SecureContextOptions, type Server, type TLSSocket } from 'node:tls';
 import type { Logger } from '@quorate/base';
-import { openSslCiphers } from './cipher-suites.ts';
 import { clientRefusal } from './client-rules.ts';
+import { contextOptionsOf } from './context-options.ts';
 import { FromFiles } from './from-files.ts';
 import { revokedSerials } from './revocation.ts';
 import { checkTlsSettings, type TlsSettings, wantsClientCertificate } from './settings.ts';
@@ -40,7 +40,7 @@ export class TlsAcceptor {
     checkTlsSettings(settings);
     this.#contexts = new FromFiles({
       paths: [settings.certFile, settings.keyFile, settings.trustedCaFile],
-      make: (contents) => contextOptions(settings, contents),
+      make: (contents) => acceptorOptions(settings, contents),
       onFailure: (error) => this.#keepsOld(error),
     });
     this.#revoked = new FromFiles({
@@ -117,16 +117,9 @@ function remoteOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress}:${remotePort}`;
 }
 
-function contextOptions(settings: TlsSettings, contents: readonly (Buffer | undefined)[]): SecureContextOptions {
-  const [cert, key, ca] = contents;
-  const ciphers = openSslCiphers(settings.cipherSuites);
+function acceptorOptions(settings: TlsSettings, contents: readonly (Buffer | undefined)[]): SecureContextOptions {
   const options: SecureContextOptions = {
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-    ...(ca === undefined ? {} : { ca }),
-    ...(ciphers === undefined ? {} : { ciphers }),
-    minVersion: settings.minVersion,
-    maxVersion: settings.maxVersion,
+    ...contextOptionsOf(settings, contents),
     // A resumed session would not show its certificate again: one revoked meanwhile would still get in.
     ...(wantsClientCertificate(settings) ? { secureOptions: constants.SSL_OP_NO_TICKET } : {}),
   };

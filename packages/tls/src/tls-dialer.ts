@@ -3,7 +3,7 @@ import { constants } from 'node:crypto';
 import { isIP } from 'node:net';
 import { type ConnectionOptions, createSecureContext, type SecureContext } from 'node:tls';
 import type { Logger } from '@quorate/base';
-import { openSslCiphers } from './cipher-suites.ts';
+import { contextOptionsOf } from './context-options.ts';
 import { FromFiles } from './from-files.ts';
 import { checkTlsSettings, type TlsSettings } from './settings.ts';
 
@@ -52,16 +52,9 @@ export class TlsDialer {
 }
 
 function contextOf(settings: TlsSettings, contents: readonly (Buffer | undefined)[]): SecureContext {
-  const [cert, key, ca] = contents;
-  const ciphers = openSslCiphers(settings.cipherSuites);
   return createSecureContext({
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-    ...(ca === undefined ? {} : { ca }),
-    ...(ciphers === undefined ? {} : { ciphers }),
+    ...contextOptionsOf(settings, contents),
     // HTTP/2 forbids it (RFC 9113, 9.2.1). `disableRenegotiation` of a socket has no effect at a client's end.
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-    minVersion: settings.minVersion,
-    maxVersion: settings.maxVersion,
   });
 }
