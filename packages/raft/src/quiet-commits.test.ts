@@ -24,6 +24,14 @@ function propose(node: RawNode): void {
   expect(node.proposeBatch([Buffer.from('x')])).toBe(true);
 }
 
+/** Entries 12 and 13, an append each. */
+function twoUnderWay(node: RawNode, storage: MemoryStorage): void {
+  for (let i = 0; i < 2; i++) {
+    propose(node);
+    settle(node, storage);
+  }
+}
+
 /** Receiver, entries, commit index and whether an answer is wanted. */
 function appendsIn(messages: readonly Message[]): [bigint, number, number, 'quiet' | 'loud'][] {
   return messages
@@ -50,10 +58,7 @@ describe('a leader', () => {
 
   test('says nothing of a commit while more is on its way: the next append or the last commit brings it', () => {
     const { node, storage } = leader();
-    propose(node);
-    settle(node, storage);
-    propose(node);
-    settle(node, storage);
+    twoUnderWay(node, storage);
     acknowledge(node, 2n, 12);
     expect([node.committedIndex, appendsIn(settle(node, storage))]).toEqual([12, []]);
     acknowledge(node, 3n, 12);
@@ -72,10 +77,7 @@ describe('a leader', () => {
 
   test('brings the commit index with a heartbeat when no more commits come', () => {
     const { node, storage } = leader();
-    propose(node);
-    settle(node, storage);
-    propose(node);
-    settle(node, storage);
+    twoUnderWay(node, storage);
     acknowledge(node, 2n, 12);
     settle(node, storage);
     node.tick();
