@@ -3,7 +3,7 @@
  * that were copied already. Keys ahead of the walk need no note: it meets them as they are then. So no view is held, which would
  * pin pages of the store for as long as the copy takes, and no more is remembered than what one batch to the copy lets gather.
  */
-import { type Clock, type Key, StorageError, sleep } from '@quorate/base';
+import { type Clock, type Key, nextTurn, StorageError, sleep } from '@quorate/base';
 import { allBuckets, bucketIdMax } from './buckets.ts';
 import type { Engine } from './engine.ts';
 import type { Change } from './row-cursor.ts';
@@ -111,7 +111,7 @@ export class StoreCopy {
     this.#catchUp(batch);
     while (!isFull(batch) && !this.#atEnd) {
       this.#readRows(batch);
-      await new Promise<void>((resolve) => this.#options.clock.soon(resolve));
+      await nextTurn(this.#options.clock);
     }
     return batch;
   }

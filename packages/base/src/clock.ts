@@ -19,6 +19,13 @@ export interface Clock {
   soon(fn: () => void): void;
 }
 
+/** Resolves on the next turn of the event loop: lets others run between two slices of long work. */
+export function nextTurn(clock: Pick<Clock, 'soon'>): Promise<void> {
+  return new Promise((resolve) => {
+    clock.soon(resolve);
+  });
+}
+
 /** Resolves after `delayMs` on `clock`. */
 export function sleep(clock: Clock, delayMs: number): Promise<void> {
   return new Promise((resolve) => {

@@ -1,6 +1,6 @@
 export { enableExpensiveInvariants, expensiveInvariant, invariant, unreachable } from './assert.ts';
 export { Deferred, Notifier } from './async.ts';
-export { type Clock, sleep, type Timer } from './clock.ts';
+export { type Clock, nextTurn, sleep, type Timer } from './clock.ts';
 export {
   type CrashPointName,
   type CrashPoints,

@@ -7,12 +7,11 @@
  * compactor has removed the others yet or not. etcd makes one exception, which leaves traces in the figure: when no
  * key at all is alive at the hashed revision it counts every row that compaction leaves; so do we.
  */
-import { type Clock, keyToBytes } from '@quorate/base';
+import { type Clock, keyToBytes, nextTurn } from '@quorate/base';
 import { KeyValue } from '@quorate/proto';
 import { none } from './key-index.ts';
 import type { RowStore, StoredRow } from './row-store.ts';
 import type { TreeIndex } from './tree-index.ts';
-import { nextTurn } from './turn.ts';
 import type { Checksum, HashResult } from './types.ts';
 
 /** Rows per slice: a few milliseconds of work. */

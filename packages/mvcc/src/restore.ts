@@ -2,12 +2,11 @@
  * Rebuilding the index from the rows when a store opens. It takes time by the number of versions, not keys, so it
  * goes in slices with a turn of the event loop between them.
  */
-import { type Clock, type LeaseId, noLease } from '@quorate/base';
+import { type Clock, type LeaseId, nextTurn, noLease } from '@quorate/base';
 import { Reader } from '@quorate/proto';
 import { IndexLoader, type RowFacts } from './index-loader.ts';
 import type { RowStore, StoredRow } from './row-store.ts';
 import type { TreeIndex } from './tree-index.ts';
-import { nextTurn } from './turn.ts';
 import type { LeaseBook } from './types.ts';
 
 /** Rows per turn of the event loop. */

@@ -4,7 +4,15 @@
  * left out: it says how far a member is and how its store came to be, which may differ between members that are level.
  */
 import { allBuckets, type Backend, type BackendView, type Bucket, buckets } from '@quorate/backend';
-import { type Clock, exponentialBuckets, type Histogram, type Key, keyToBytes, type Meter } from '@quorate/base';
+import {
+  type Clock,
+  exponentialBuckets,
+  type Histogram,
+  type Key,
+  keyToBytes,
+  type Meter,
+  nextTurn,
+} from '@quorate/base';
 import type { Checksum } from './snapshot-codec.ts';
 
 /** Rows hashed in one turn. */
@@ -31,13 +39,12 @@ export class BackendHash {
   /** Hashes what is there now, in slices. */
   async run(backend: Backend): Promise<number> {
     const { clock, checksum } = this.#options;
-    const pause = (): Promise<void> => new Promise((resolve) => clock.soon(resolve));
     const startedMs = clock.nowMs();
     const view = await backend.openView();
     try {
       let hash = 0;
       for (const bucket of allBuckets) {
-        if (bucket !== buckets.meta) hash = await hashBucket({ view, bucket, checksum, pause }, hash);
+        if (bucket !== buckets.meta) hash = await hashBucket({ view, bucket, checksum, clock }, hash);
       }
       this.#seconds.observe((clock.nowMs() - startedMs) / 1_000);
       return hash >>> 0;
@@ -51,10 +58,10 @@ interface HashedBucket {
   readonly view: BackendView;
   readonly bucket: Bucket;
   readonly checksum: Checksum;
-  readonly pause: () => Promise<void>;
+  readonly clock: Clock;
 }
 
-async function hashBucket({ view, bucket, checksum, pause }: HashedBucket, seed: number): Promise<number> {
+async function hashBucket({ view, bucket, checksum, clock }: HashedBucket, seed: number): Promise<number> {
   let hash = checksum(Buffer.from(bucket.name, 'latin1'), seed);
   let from: Key = '';
   for (;;) {
@@ -62,6 +69,6 @@ async function hashBucket({ view, bucket, checksum, pause }: HashedBucket, seed:
     for (const { key, value } of rows) hash = checksum(value, checksum(keyToBytes(key), hash));
     if (rows.length < rowsPerStep) return hash;
     from = `${rows.at(-1)!.key}\0`;
-    await pause();
+    await nextTurn(clock);
   }
 }

@@ -3,7 +3,7 @@
  */
 import type { ApplyResult } from '@quorate/apply';
 import type { Backend } from '@quorate/backend';
-import { type Counter, formatId, invariant, type MemberId } from '@quorate/base';
+import { type Counter, formatId, invariant, type MemberId, nextTurn } from '@quorate/base';
 import { WatchHub } from '@quorate/mvcc';
 import { ConfState, type Entry, type InternalRaftRequest, KvError, Message } from '@quorate/proto';
 import type { MemoryStorage, RawNode } from '@quorate/raft';
@@ -69,7 +69,7 @@ export class MemberCore {
     this.leases = this.#buildLeases();
     this.#standing = this.#buildStanding();
     this.handOver = this.#buildHandOver();
-    const pause = (): Promise<void> => new Promise((resolve) => clock.soon(resolve));
+    const pause = (): Promise<void> => nextTurn(clock);
     const onFatal = (error: unknown): void => this.fatal(error);
     this.#snapshotter = new Snapshotter({ backends, clusterId, checksum, crash, logger, clock, meter, pause, onFatal });
     this.#transfer = this.#buildTransfer();

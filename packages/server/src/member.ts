@@ -2,7 +2,7 @@
  * One member of a cluster, as programs, the embedding library and the simulator hold it: its services on top of its core. It
  * knows the world only through its Runtime, so a program on Node.js and the simulator run the very same member.
  */
-import type { MemberId } from '@quorate/base';
+import { type MemberId, nextTurn } from '@quorate/base';
 import { type InternalRaftRequest, MemberAttributesSet } from '@quorate/proto';
 import { Quota } from '@quorate/quota';
 import { autoCompact } from './auto-compactor.ts';
@@ -246,8 +246,7 @@ function watchSpace(core: MemberCore, quota: Quota): SpaceWatch {
 /** What a backup needs besides the state. */
 function backupPartsOf(core: MemberCore, { clusterId }: PeerIdentity): MaintenanceOptions['backup'] {
   const { checksum, clock } = core.runtime;
-  const pause = (): Promise<void> => new Promise((resolve) => clock.soon(resolve));
-  return { clusterId, checksum, pause, onFatal: (error) => core.fatal(error) };
+  return { clusterId, checksum, pause: () => nextTurn(clock), onFatal: (error) => core.fatal(error) };
 }
 
 function downgradesOf(core: MemberCore): DowngradeServer {

@@ -14,7 +14,7 @@
  * The state must stand at or beyond everything this member knows to be committed. Where its own log goes on behind that state, the
  * entries stay and are applied as after any start; where the log contradicts it, what contradicts was never committed.
  */
-import { type ClusterId, CorruptionError, FatalError, formatId } from '@quorate/base';
+import { type ClusterId, CorruptionError, FatalError, formatId, nextTurn } from '@quorate/base';
 import { ConfState, type SnapshotMetadata } from '@quorate/proto';
 import type { Wal, WalRecovery } from '@quorate/wal';
 import type { MemberConfig } from './config.ts';
@@ -59,7 +59,7 @@ export async function rebuildStore(parts: RebuildParts): Promise<void> {
     await removeNote(disk);
     return;
   }
-  const pause = (): Promise<void> => new Promise((resolve) => clock.soon(resolve));
+  const pause = (): Promise<void> => nextTurn(clock);
   const snapshotter = new Snapshotter({ backends, clusterId, checksum, crash, logger, clock, meter, pause, onFatal });
   const { index, term, confState } = await new Search(parts, urls, snapshotter).receive();
   await note(disk, noteText);

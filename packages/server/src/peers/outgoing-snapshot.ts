@@ -2,7 +2,7 @@
  * Sends one snapshot, on a connection of its own: on the one of the raft messages it would stand before them. It takes turns: a
  * socket that takes everything at once must not keep the member from its heartbeats.
  */
-import { type Clock, Deferred } from '@quorate/base';
+import { type Clock, Deferred, nextTurn } from '@quorate/base';
 import { SnapshotChunk, SnapshotReceipt, Status, services } from '@quorate/proto';
 import { type RpcCall, type RpcConnection, type RpcStatus, StatusError } from '@quorate/rpc';
 import type { SnapshotChunks } from '../peer-transport.ts';
@@ -46,7 +46,7 @@ export class OutgoingSnapshot {
         sent(bytes.length);
         turnBytes += bytes.length;
         if (!this.#call.send(bytes)) await this.#drained();
-        else if (turnBytes >= turnBytesMax) await this.#nextTurn();
+        else if (turnBytes >= turnBytesMax) await nextTurn(this.#clock);
         if (turnBytes >= turnBytesMax) turnBytes = 0;
       }
       this.#call.end();
@@ -65,10 +65,6 @@ export class OutgoingSnapshot {
     if (this.#isOver) return;
     this.#moved = new Deferred();
     await this.#moved.promise;
-  }
-
-  #nextTurn(): Promise<void> {
-    return new Promise((resolve) => this.#clock.soon(resolve));
   }
 
   #over({ code, message }: RpcStatus): void {
