@@ -185,7 +185,7 @@ test.each([1, 100_000])(
   },
 );
 
-test('small synchronous writes are made at once while the disk is quick, and rest on the pool after a slow one', async () => {
+test('small synchronous writes are made at once while the disk is quick, and rest on the pool after a stall or several slow ones', async () => {
   let nowMs = 0;
   let tookMs = 0.1;
   const made: string[] = [];
@@ -214,7 +214,14 @@ test('small synchronous writes are made at once while the disk is quick, and res
   nowMs += 999;
   expect(await write(300)).toEqual(['pool']);
   nowMs += 1;
-  expect(await write(300)).toEqual(['now']);
+  tookMs = 5;
+  for (let i = 0; i < 3; i++) expect(await write(300)).toEqual(['now']);
+  tookMs = 0.1;
+  for (let i = 0; i < 20; i++) expect(await write(300)).toEqual(['now']);
+  tookMs = 5;
+  const slow: string[] = [];
+  for (let i = 0; i < 10; i++) slow.push(...(await write(300)));
+  expect(slow).toEqual([...Array(3).fill('now'), ...Array(7).fill('pool')]);
 });
 
 test('an error that is not absence is passed on', async () => {

@@ -71,13 +71,18 @@ export const nodeFileCalls: FileCalls = {
 
 /** Largest write made on the main thread: a dozen small entries. More of them come from callers who are better served meanwhile. */
 const nowBytesMax = 4_096;
-/** A write on the main thread that takes longer sends those after it to the pool for {@link restMs}. */
+/** Writes on the main thread that take longer than this on average send those after them to the pool for {@link restMs}. */
 const slowMs = 1;
+/** So does a single one that takes longer than this. Less may be the wait for a processor after the disk was done. */
+const stallMs = 10;
 const restMs = 1_000;
+/** The average moves this share of the way to each new write. */
+const averageShare = 1 / 16;
 
-/** When writing on the main thread pays: little to write, on a disk that was quick when last tried. */
+/** When writing on the main thread pays: little to write, on a disk that was quick lately. */
 class Haste {
   readonly #nowMs: () => number;
+  #averageMs = 0;
   #restUntilMs = 0;
 
   constructor(nowMs: () => number) {
@@ -93,7 +98,12 @@ class Haste {
     const startedMs = this.#nowMs();
     const written = write();
     const endedMs = this.#nowMs();
-    if (endedMs - startedMs > slowMs) this.#restUntilMs = endedMs + restMs;
+    const tookMs = endedMs - startedMs;
+    this.#averageMs += (tookMs - this.#averageMs) * averageShare;
+    if (tookMs > stallMs || this.#averageMs > slowMs) {
+      this.#restUntilMs = endedMs + restMs;
+      this.#averageMs = 0;
+    }
     return written;
   }
 }

@@ -23,6 +23,7 @@ import { greetClient, PrefaceReader } from './greeting.ts';
 import { ConnectionError } from './h2-errors.ts';
 import { Keepalive } from './keepalive.ts';
 import type { H2Limits } from './limits.ts';
+import type { Linger } from './linger.ts';
 import { type ChunkPool, Output } from './output.ts';
 import type { Routes } from './request-head.ts';
 import { Sender } from './sender.ts';
@@ -37,6 +38,7 @@ export interface ConnectionContext {
   readonly wheel: DeadlineWheel;
   readonly pool: ChunkPool;
   readonly decompressor: Decompressor;
+  readonly linger: Linger;
   /** Calls `connection.flush()` when the microtasks of this turn are done. */
   flushSoon(connection: Connection): void;
   /** The socket is closed. */
@@ -147,7 +149,7 @@ export class Connection implements FrameHost {
   flush(): void {
     this.flushScheduled = false;
     if (this.answeredEarly.length > 0) this.resetEarlyAnswers();
-    this.writer.write();
+    if (this.writer.write()) this.context.linger.answered();
   }
 
   // ---- what calls and frames ask for
@@ -193,6 +195,7 @@ export class Connection implements FrameHost {
     this.reading = true;
     this.nowMs = this.options.clock.nowMs();
     this.keepalive.onRead(this.nowMs);
+    this.context.linger.read();
     try {
       const from = this.preface.isDone ? 0 : this.preface.read(chunk);
       this.reader.read(from === 0 ? chunk : chunk.subarray(from), this.frames);

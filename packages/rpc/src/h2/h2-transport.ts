@@ -11,6 +11,7 @@ import { Connection, type ConnectionContext } from './connection.ts';
 import { DeadlineWheel } from './deadline-wheel.ts';
 import { Decompressor } from './decompressor.ts';
 import { type H2Limits, h2Limits } from './limits.ts';
+import { Linger } from './linger.ts';
 import { ChunkPool } from './output.ts';
 import type { Routes } from './request-head.ts';
 
@@ -30,6 +31,7 @@ class H2Transport implements RpcTransport, ConnectionContext {
   readonly wheel: DeadlineWheel;
   readonly decompressor: Decompressor;
   readonly pool: ChunkPool = new ChunkPool();
+  readonly linger: Linger;
   private readonly connections = new Set<Connection>();
   private readonly drained = new Deferred<void>();
   private draining = false;
@@ -42,6 +44,7 @@ class H2Transport implements RpcTransport, ConnectionContext {
     this.limits = limits;
     this.routes = routesOf(methods);
     this.wheel = new DeadlineWheel(options.clock);
+    this.linger = new Linger(options.clock);
     this.decompressor = new Decompressor(options.clock, options.receiveBytesMax);
     this.flushAll = () => {
       const connections = this.unflushed;

@@ -30,10 +30,11 @@ export class SocketWriter {
     parts.socket.on('drain', () => this.onDrain());
   }
 
-  /** Writes what has been gathered. */
-  write(): void {
+  /** Writes what has been gathered; whether there was anything. */
+  write(): boolean {
     const { socket, output, sender, limits } = this.parts;
-    if (this.closed) return;
+    if (this.closed) return false;
+    const hadOutput = output.sizeBytes > 0;
     output.flush(socket);
     const pendingBytes = socket.writableLength;
     sender.congested = pendingBytes > limits.socketBytesMax;
@@ -42,6 +43,7 @@ export class SocketWriter {
       socket.pause();
     }
     if (sender.hasLine && !sender.congested && sender.window > 0) this.resumeSoon();
+    return hadOutput;
   }
 
   /** Writes what has been gathered and then the end; nothing is written after that. */
