@@ -38,8 +38,8 @@ export async function fill({ endpoint, from, to, count = to - from, valueBytes }
           return;
         }
         const number = from + ((next++ * stride) % keyCount);
-        connection.call(path, PutRequest.encode(PutRequest.create({ key: keyOf(number), value })), (answer) => {
-          if (answer === undefined) reject(new Error('a put was refused'));
+        connection.call(path, PutRequest.encode(PutRequest.create({ key: keyOf(number), value })), (answered) => {
+          if (!answered) reject(new Error('a put was refused'));
           else issue(connection);
         });
       };

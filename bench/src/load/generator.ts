@@ -35,21 +35,21 @@ export async function runLoad(task: LoadTask): Promise<LoadResult> {
   const histogram = new Histogram();
   const state = { measuring: false, stopped: false, failures: 0, running: task.callers };
   const finished = new Promise<void>((resolve) => {
-    const issue = (connection: H2Connection): void => {
-      if (state.stopped) {
-        if (--state.running === 0) resolve();
-        return;
-      }
-      const startedMs = performance.now();
-      connection.call(path, next(), (answer) => {
+    const begin = (connection: H2Connection): void => {
+      let startedMs = performance.now();
+      const onAnswer = (answered: boolean): void => {
+        const nowMs = performance.now();
         if (state.measuring) {
-          if (answer === undefined) state.failures++;
-          else histogram.record(performance.now() - startedMs);
+          if (answered) histogram.record(nowMs - startedMs);
+          else state.failures++;
         }
-        issue(connection);
-      });
+        startedMs = nowMs;
+        if (!state.stopped) connection.call(path, next(), onAnswer);
+        else if (--state.running === 0) resolve();
+      };
+      connection.call(path, next(), onAnswer);
     };
-    for (let i = 0; i < task.callers; i++) issue(connections[i % connections.length]!);
+    for (let i = 0; i < task.callers; i++) begin(connections[i % connections.length]!);
   });
   await delay(task.warmUpMs);
   state.measuring = true;

@@ -6,29 +6,38 @@
  * An answer with a DATA frame is a success; one that ends without is a failure (gRPC sends those as headers only).
  */
 import { connect, type Socket } from 'node:net';
+import { CallTable, type OnAnswer } from './call-table.ts';
 import { Flag, FrameType, frame, frameHeaderBytes, framePayloadMax, windowMax, writeFrameHeader } from './h2-frames.ts';
 
 /** Bytes consumed after which the connection's window is topped up. */
 const windowRefill = 1 << 28;
+/** Requests gather in a piece of memory of this size, which is used again when the kernel has taken it. */
+const chunkBytes = 1 << 16;
+/** Flag and length before a gRPC message. */
+const prefixBytes = 5;
+const nothing: Buffer = Buffer.alloc(0);
 
-/** Called with the answer's message bytes (a view), or undefined for a failure. */
-export type OnAnswer = (message: Buffer | undefined) => void;
+/** A call with more than one answer, or one of any size. */
+interface LongCall {
+  onBytes(payload: Buffer): void;
+  onEnd(): void;
+}
 
 export class H2Connection {
   readonly #socket: Socket;
   readonly #headers = new Map<string, Buffer>();
   readonly #authority: string;
-  readonly #calls = new Map<number, OnAnswer>();
-  readonly #answered = new Set<number>();
-  readonly #streams = new Map<number, { readonly onMessage: (message: Buffer) => void; partial: Buffer }>();
-  readonly #drains = new Map<number, { readonly onEnd: (bytes: number) => void; bytes: number }>();
+  readonly #calls = new CallTable();
+  readonly #longCalls = new Map<number, LongCall>();
   #nextStream = 1;
-  #pending: Buffer = Buffer.alloc(0);
-  #outgoing: Buffer[] = [];
+  #pending: Buffer = nothing;
+  #chunk: Buffer = Buffer.allocUnsafeSlow(chunkBytes);
+  #filled = 0;
+  #reading = false;
   #flushScheduled = false;
   #sendWindow = 65_535;
-  /** What the window has no room for: frames, and the bytes of them that count. */
-  #blocked: { readonly bytes: Buffer; readonly cost: number }[] = [];
+  /** What the window has no room for, and the bytes of it that count. */
+  #blocked: { readonly send: () => void; readonly cost: number }[] = [];
   #received = 0;
 
   private constructor(socket: Socket, authority: string) {
@@ -36,16 +45,9 @@ export class H2Connection {
     this.#authority = authority;
     socket.setNoDelay(true);
     socket.on('data', (chunk) => this.#onData(chunk));
-    const settings = frame(FrameType.settings, 0, 0, Buffer.from([0, 2, 0, 0, 0, 0, 0, 4, 0x7f, 0xff, 0xff, 0xff]));
-    const window = Buffer.alloc(4);
-    window.writeUInt32BE(windowMax - 65_535);
-    socket.write(
-      Buffer.concat([
-        Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1'),
-        settings,
-        frame(FrameType.windowUpdate, 0, 0, window),
-      ]),
-    );
+    this.#write(Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1'));
+    this.#write(frame(FrameType.settings, 0, 0, Buffer.from([0, 2, 0, 0, 0, 0, 0, 4, 0x7f, 0xff, 0xff, 0xff])));
+    this.#topUp(windowMax - 65_535);
   }
 
   static open(endpoint: string): Promise<H2Connection> {
@@ -59,36 +61,23 @@ export class H2Connection {
 
   /** Sends one request of less than 64 KiB, which fits a window of any server; calls of one turn leave in one write. */
   call(path: string, message: Buffer, onAnswer: OnAnswer): void {
-    const stream = this.#nextStream;
-    this.#nextStream += 2;
-    this.#calls.set(stream, onAnswer);
+    const cost = prefixBytes + message.length;
     const headers = this.#headersOf(path);
-    const length = 5 + message.length;
-    const frames = Math.ceil(length / framePayloadMax);
-    const bytes = Buffer.allocUnsafe(frameHeaderBytes + headers.length + frames * frameHeaderBytes + length);
-    writeFrameHeader(bytes, 0, { length: headers.length, type: FrameType.headers, flags: Flag.endHeaders, stream });
-    headers.copy(bytes, frameHeaderBytes);
-    let at = frameHeaderBytes + headers.length;
-    for (let from = 0; from < length; from += framePayloadMax) {
-      const share = Math.min(framePayloadMax, length - from);
-      const flags = from + share === length ? Flag.endStream : 0;
-      writeFrameHeader(bytes, at, { length: share, type: FrameType.data, flags, stream });
-      at += frameHeaderBytes;
-      if (from === 0) {
-        bytes[at] = 0;
-        bytes.writeUInt32BE(message.length, at + 1);
-      }
-      message.copy(bytes, from === 0 ? at + 5 : at, Math.max(0, from - 5), from + share - 5);
-      at += share;
-    }
-    this.#writeWhenRoom(bytes, length);
+    if (this.#takeRoom(cost)) this.#send(headers, message, onAnswer);
+    else this.#blocked.push({ send: () => this.#send(headers, message, onAnswer), cost });
   }
 
   /** Sends one request and reads its answers to the end, of whatever size; resolves with their bytes, which are 0 for a failure. */
   drain(path: string, message: Buffer): Promise<number> {
     return new Promise((resolve) => {
-      this.#drains.set(this.#nextStream, { onEnd: resolve, bytes: 0 });
-      this.call(path, message, () => {});
+      let bytes = 0;
+      const onBytes = (payload: Buffer): void => {
+        bytes += payload.length;
+      };
+      this.#whenRoom(prefixBytes + message.length, () => {
+        this.#longCalls.set(this.#nextStream, { onBytes, onEnd: () => resolve(bytes) });
+        this.#send(this.#headersOf(path), message, () => {});
+      });
     });
   }
 
@@ -96,15 +85,14 @@ export class H2Connection {
   open(path: string, onMessage: (message: Buffer) => void): (message: Buffer) => void {
     const stream = this.#nextStream;
     this.#nextStream += 2;
-    this.#streams.set(stream, { onMessage, partial: Buffer.alloc(0) });
-    const headers = this.#headersOf(path);
-    this.#write(frame(FrameType.headers, Flag.endHeaders, stream, headers));
+    let partial: Buffer = nothing;
+    const onBytes = (payload: Buffer): void => {
+      partial = takeMessages(partial.length === 0 ? payload : Buffer.concat([partial, payload]), onMessage);
+    };
+    this.#longCalls.set(stream, { onBytes, onEnd: () => {} });
+    this.#write(frame(FrameType.headers, Flag.endHeaders, stream, this.#headersOf(path)));
     return (message) => {
-      const payload = Buffer.allocUnsafe(5 + message.length);
-      payload[0] = 0;
-      payload.writeUInt32BE(message.length, 1);
-      message.copy(payload, 5);
-      this.#writeWhenRoom(frame(FrameType.data, 0, stream, payload), payload.length);
+      this.#whenRoom(prefixBytes + message.length, () => this.#writeMessage(stream, message, 0));
     };
   }
 
@@ -112,25 +100,84 @@ export class H2Connection {
     this.#socket.destroy();
   }
 
-  #writeWhenRoom(bytes: Buffer, cost: number): void {
-    if (this.#blocked.length > 0 || this.#sendWindow < cost) {
-      this.#blocked.push({ bytes, cost });
-      return;
-    }
+  /** Sends, or keeps for later what the window has no room for. Streams are numbered when they are sent, so in order. */
+  #whenRoom(cost: number, send: () => void): void {
+    if (this.#takeRoom(cost)) send();
+    else this.#blocked.push({ send, cost });
+  }
+
+  #takeRoom(cost: number): boolean {
+    if (this.#blocked.length > 0 || this.#sendWindow < cost) return false;
     this.#sendWindow -= cost;
-    this.#write(bytes);
+    return true;
+  }
+
+  #send(headers: Buffer, message: Buffer, onAnswer: OnAnswer): void {
+    const stream = this.#nextStream;
+    this.#nextStream += 2;
+    this.#calls.add(stream, onAnswer);
+    const at = this.#reserve(frameHeaderBytes + headers.length);
+    writeFrameHeader(this.#chunk, at, {
+      length: headers.length,
+      type: FrameType.headers,
+      flags: Flag.endHeaders,
+      stream,
+    });
+    this.#chunk.set(headers, at + frameHeaderBytes);
+    this.#writeMessage(stream, message, Flag.endStream);
+  }
+
+  /** DATA frames of one message, the last with `lastFlags`. */
+  #writeMessage(stream: number, message: Buffer, lastFlags: number): void {
+    const length = prefixBytes + message.length;
+    for (let from = 0; from < length; from += framePayloadMax) {
+      const share = Math.min(framePayloadMax, length - from);
+      const flags = from + share === length ? lastFlags : 0;
+      let at = this.#reserve(frameHeaderBytes + share);
+      writeFrameHeader(this.#chunk, at, { length: share, type: FrameType.data, flags, stream });
+      at += frameHeaderBytes;
+      if (from === 0) {
+        this.#chunk[at] = 0;
+        this.#chunk.writeUInt32BE(message.length, at + 1);
+        at += prefixBytes;
+      }
+      const end = from + share - prefixBytes;
+      this.#chunk.set(share === length ? message : message.subarray(Math.max(0, from - prefixBytes), end), at);
+    }
   }
 
   #write(bytes: Buffer): void {
-    this.#outgoing.push(bytes);
-    if (this.#flushScheduled) return;
-    this.#flushScheduled = true;
-    queueMicrotask(() => {
-      this.#flushScheduled = false;
-      const all = this.#outgoing.length === 1 ? this.#outgoing[0]! : Buffer.concat(this.#outgoing);
-      this.#outgoing = [];
-      this.#socket.write(all);
-    });
+    const at = this.#reserve(bytes.length);
+    this.#chunk.set(bytes, at);
+  }
+
+  /** Room for `count` bytes, less than a chunk, that leave at the end of the turn. */
+  #reserve(count: number): number {
+    if (this.#filled + count > this.#chunk.length) this.#flush();
+    if (!this.#reading && !this.#flushScheduled) {
+      this.#flushScheduled = true;
+      queueMicrotask(() => {
+        this.#flushScheduled = false;
+        this.#flush();
+      });
+    }
+    const at = this.#filled;
+    this.#filled += count;
+    return at;
+  }
+
+  #flush(): void {
+    if (this.#filled === 0) return;
+    this.#socket.write(this.#filled === this.#chunk.length ? this.#chunk : this.#chunk.subarray(0, this.#filled));
+    // What the kernel has not taken yet stays where it is.
+    if (this.#socket.writableLength > 0) this.#chunk = Buffer.allocUnsafeSlow(chunkBytes);
+    this.#filled = 0;
+  }
+
+  #topUp(bytes: number): void {
+    const update = Buffer.alloc(4);
+    update.writeUInt32BE(bytes);
+    this.#write(frame(FrameType.windowUpdate, 0, 0, update));
   }
 
   /** Literal headers without indexing: no state to keep, the same bytes every time. */
@@ -156,21 +203,30 @@ export class H2Connection {
   }
 
   #onData(chunk: Buffer): void {
-    let bytes = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
-    while (bytes.length >= frameHeaderBytes) {
-      const length = bytes.readUIntBE(0, 3);
-      if (bytes.length < frameHeaderBytes + length) break;
-      const stream = bytes.readUInt32BE(5) & windowMax;
-      this.#onFrame(bytes[3]!, bytes[4]!, stream, bytes.subarray(frameHeaderBytes, frameHeaderBytes + length));
-      bytes = bytes.subarray(frameHeaderBytes + length);
+    const bytes = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    this.#reading = true;
+    let at = 0;
+    while (bytes.length - at >= frameHeaderBytes) {
+      const length = (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
+      const end = at + frameHeaderBytes + length;
+      if (end > bytes.length) break;
+      this.#onFrame(bytes, at, end);
+      at = end;
     }
-    this.#pending = bytes.length === 0 ? bytes : Buffer.from(bytes);
+    this.#reading = false;
+    this.#pending = at === bytes.length ? nothing : Buffer.from(bytes.subarray(at));
+    this.#flush();
   }
 
-  #onFrame(type: number, flags: number, stream: number, payload: Buffer): void {
-    switch (type) {
+  /** The frame in `bytes` from `at` to `end`. */
+  #onFrame(bytes: Buffer, at: number, end: number): void {
+    const flags = bytes[at + 4]!;
+    const stream = bytes.readUInt32BE(at + 5) & windowMax;
+    const start = at + frameHeaderBytes;
+    switch (bytes[at + 3]!) {
       case FrameType.data:
-        this.#onAnswer(stream, payload);
+        this.#onAnswer(stream, bytes, start, end);
+        if ((flags & Flag.endStream) !== 0) this.#onEnd(stream);
         break;
       case FrameType.headers:
         if ((flags & Flag.endStream) !== 0) this.#onEnd(stream);
@@ -179,66 +235,56 @@ export class H2Connection {
         this.#onEnd(stream);
         break;
       case FrameType.settings:
-        if ((flags & Flag.ack) === 0) this.#write(frame(FrameType.settings, Flag.ack, 0, Buffer.alloc(0)));
+        if ((flags & Flag.ack) === 0) this.#write(frame(FrameType.settings, Flag.ack, 0, nothing));
         break;
       case FrameType.ping:
-        if ((flags & Flag.ack) === 0) this.#write(frame(FrameType.ping, Flag.ack, 0, Buffer.from(payload)));
+        if ((flags & Flag.ack) === 0) this.#write(frame(FrameType.ping, Flag.ack, 0, bytes.subarray(start, end)));
         break;
       case FrameType.windowUpdate:
-        if (stream === 0) this.#onWindow(payload.readUInt32BE(0) & windowMax);
+        if (stream === 0) this.#onWindow(bytes.readUInt32BE(start) & windowMax);
         break;
       case FrameType.goAway:
-        throw new Error(`server ended the connection: ${payload.subarray(8).toString('latin1')}`);
+        throw new Error(`server ended the connection: ${bytes.toString('latin1', start + 8, end)}`);
       default:
         break;
     }
   }
 
-  #onAnswer(stream: number, payload: Buffer): void {
-    this.#received += payload.length;
+  #onAnswer(stream: number, bytes: Buffer, start: number, end: number): void {
+    this.#received += end - start;
     if (this.#received > windowRefill) {
-      const update = Buffer.alloc(4);
-      update.writeUInt32BE(this.#received);
+      this.#topUp(this.#received);
       this.#received = 0;
-      this.#write(frame(FrameType.windowUpdate, 0, 0, update));
     }
-    const drain = this.#drains.get(stream);
-    if (drain !== undefined) drain.bytes += payload.length;
-    const open = this.#streams.get(stream);
-    if (open !== undefined) {
-      open.partial = takeMessages(open.partial.length === 0 ? payload : Buffer.concat([open.partial, payload]), open);
-      return;
-    }
-    if (payload.length < 5 || this.#answered.has(stream)) return;
-    this.#answered.add(stream);
-    this.#calls.get(stream)?.(payload.subarray(5));
+    if (this.#longCalls.size > 0) this.#longCalls.get(stream)?.onBytes(bytes.subarray(start, end));
+    if (end - start >= prefixBytes) this.#calls.take(stream)?.(true);
   }
 
   #onEnd(stream: number): void {
-    this.#drains.get(stream)?.onEnd(this.#drains.get(stream)!.bytes);
-    this.#drains.delete(stream);
-    const call = this.#calls.get(stream);
-    this.#calls.delete(stream);
-    if (!this.#answered.delete(stream)) call?.(undefined);
+    if (this.#longCalls.size > 0) {
+      this.#longCalls.get(stream)?.onEnd();
+      this.#longCalls.delete(stream);
+    }
+    this.#calls.take(stream)?.(false);
   }
 
   #onWindow(increment: number): void {
     this.#sendWindow += increment;
     while (this.#blocked.length > 0 && this.#sendWindow >= this.#blocked[0]!.cost) {
-      const { bytes, cost } = this.#blocked.shift()!;
+      const { send, cost } = this.#blocked.shift()!;
       this.#sendWindow -= cost;
-      this.#write(bytes);
+      send();
     }
   }
 }
 
 /** Gives each whole message in `bytes` and returns a copy of what is left. */
-function takeMessages(bytes: Buffer, { onMessage }: { readonly onMessage: (message: Buffer) => void }): Buffer {
+function takeMessages(bytes: Buffer, onMessage: (message: Buffer) => void): Buffer {
   let at = 0;
-  while (bytes.length - at >= 5) {
-    const end = at + 5 + bytes.readUInt32BE(at + 1);
+  while (bytes.length - at >= prefixBytes) {
+    const end = at + prefixBytes + bytes.readUInt32BE(at + 1);
     if (end > bytes.length) break;
-    onMessage(bytes.subarray(at + 5, end));
+    onMessage(bytes.subarray(at + prefixBytes, end));
     at = end;
   }
   return Buffer.from(bytes.subarray(at));

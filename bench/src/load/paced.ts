@@ -44,9 +44,9 @@ async function run(task: PacedTask): Promise<void> {
     const nowMs = performance.now();
     for (let dueMs = dueAt(sent); dueMs <= nowMs; dueMs = dueAt(sent)) {
       const { isCounting } = counted;
-      connections[sent++ % connectionCount]!.call(path, next(), (answer) => {
+      connections[sent++ % connectionCount]!.call(path, next(), (answered) => {
         if (!isCounting) return;
-        if (answer === undefined) counted.failures++;
+        if (!answered) counted.failures++;
         else counted.histogram.record(performance.now() - dueMs);
       });
     }
