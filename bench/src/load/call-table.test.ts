@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { CallTable } from './call-table.ts';
+import { CallTable, type OnAnswer } from './call-table.ts';
 
 test('a table of calls gives each call once, to its stream alone, as a map does', () => {
   fc.assert(
     fc.property(fc.array(fc.nat(400), { maxLength: 600 }), (ages) => {
       const table = new CallTable();
-      const calls = new Map<number, () => void>();
+      const calls = new Map<number, OnAnswer>();
       let next = 1;
       for (const age of ages) {
         table.add(next, () => {});

@@ -1,15 +1,14 @@
 /**
  * The shell around the raft core: one turn takes in everything that arrived (messages, proposals, reads), asks the core what to
  * do, and does it. Disk work follows raft's asynchronous storage writes: the core hands out an append as a message to the local
- * append thread together with the answers it allows, and goes on. One WAL sync is in flight at a time; what is appended meanwhile
- * is the next group (group commit without a timer). Nothing leaves that an append must precede: those answers are delivered only
- * when its sync has returned, while the leader's own messages to followers go out at once, so that all disks work in parallel.
+ * append thread together with the answers it allows, and goes on ({@link GroupCommit}). The leader's own messages to followers go
+ * out at once, so that all disks work in parallel.
  *
  * Committed entries are applied within the turn, synchronously. A turn that takes longer than its budget continues on the next
  * turn of the event loop, after heartbeats and requests that wait.
  */
 import { type Clock, type CrashPoints, invariant, type MemberId, type Meter } from '@quorate/base';
-import type { Entry, HardState, Message } from '@quorate/proto';
+import type { Entry, Message } from '@quorate/proto';
 import {
   localAppendThread,
   localApplyThread,
@@ -19,6 +18,7 @@ import {
   type SoftState,
 } from '@quorate/raft';
 import type { Wal } from '@quorate/wal';
+import { GroupCommit } from './group-commit.ts';
 import { LateHeartbeats } from './late-heartbeats.ts';
 import type { PeerTransport } from './peer-transport.ts';
 import { ProposalQueue } from './proposal-queue.ts';
@@ -63,15 +63,6 @@ export interface RaftNodeHooks {
   afterApply(): void;
 }
 
-/** Work for the log, and whether its answers must wait for a sync. */
-interface Append {
-  readonly message: Message;
-  readonly mustSync: boolean;
-}
-
-/** Entries that make a group large. A small one may be written on this very thread, and whoever waits for an answer would wait for that. */
-const largeGroupMin = 16;
-
 /** Milliseconds a turn may hold the event loop before it lets others in. */
 const turnBudgetMs = 5;
 
@@ -79,32 +70,33 @@ export class RaftNode {
   readonly #options: RaftNodeOptions;
   readonly #heartbeats: LateHeartbeats;
   readonly #queue: ProposalQueue;
+  readonly #groups: GroupCommit;
   #inbox: Message[] = [];
   #calls: (() => void)[] = [];
-  /** Appends handed out by the core that no group has taken yet. */
-  #appends: Append[] = [];
-  /** The hard state handed out last: what term and vote of the next one are compared with. */
-  #promised: HardState;
   /** Received snapshots that raft was given; answered at the end of the turn that looked at them. */
   #offers: { readonly index: number; readonly resolve: (taken: boolean) => void }[] = [];
   /** Index of the newest snapshot raft took. */
   #snapshotTaken = 0;
-  #saving = false;
   #lastTickMs: number;
   /** The sync under way for which this leader was already told that it stood still. */
   #reportedSyncMs: number | undefined;
   #turnScheduled = false;
   #inTurn = false;
   #stopped = false;
-  #idle: (() => void) | undefined;
 
   constructor(options: RaftNodeOptions) {
     this.#options = options;
-    const { memberId, rawNode, peers, hooks, clock, meter, tickMs } = options;
+    const { memberId, rawNode, storage, wal, peers, hooks, clock, meter, crash, tickMs } = options;
     this.#queue = new ProposalQueue({ memberId, rawNode, peers, changeRefused: hooks.changeRefused });
     this.#heartbeats = new LateHeartbeats({ clock, meter, heartbeatMs: tickMs });
-    this.#promised = options.storage.initialState().hardState;
-    this.#lastTickMs = options.clock.nowMs();
+    this.#groups = new GroupCommit({
+      ...{ storage, wal, crash },
+      installSnapshot: (message) => hooks.installSnapshot(message),
+      deliver: (responses) => this.#deliver(responses),
+      saved: () => this.#turn(),
+      onFatal: (error) => this.#fail(error),
+    });
+    this.#lastTickMs = clock.nowMs();
   }
 
   start(): void {
@@ -116,12 +108,13 @@ export class RaftNode {
   /** Stops taking turns; resolves when the group under way is on disk. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    if (this.#saving) await new Promise<void>((resolve) => (this.#idle = resolve));
+    await this.#groups.stop();
   }
 
   /** Takes no turn any more: nothing is written, sent or applied from now on. */
   halt(): void {
     this.#stopped = true;
+    this.#groups.halt();
   }
 
   /** Messages from other members. */
@@ -173,7 +166,7 @@ export class RaftNode {
   }
 
   #fail(error: unknown): void {
-    this.#stopped = true;
+    this.halt();
     this.#options.onFatal(error);
   }
 
@@ -193,7 +186,7 @@ export class RaftNode {
     }
     this.#inTurn = false;
     if (!rawNode.hasReady()) this.#answerOffers();
-    this.#save();
+    this.#groups.save();
     if (rawNode.hasReady() || this.#inbox.length > 0) this.wake();
   }
 
@@ -234,18 +227,9 @@ export class RaftNode {
   }
 
   #takeAppend(message: Message): void {
-    this.#appends.push({ message, mustSync: this.#mustSync(message) });
+    this.#groups.take(message);
     const index = message.snapshot?.metadata?.index;
     if (index !== undefined) this.#snapshotTaken = index;
-  }
-
-  /** Entries, snapshots, a new term or vote must be durable before anything is answered; a mere commit index need not be. */
-  #mustSync(message: Message): boolean {
-    const hardState = hardStateOf(message);
-    const promised =
-      hardState !== undefined && (hardState.term !== this.#promised.term || hardState.vote !== this.#promised.vote);
-    if (hardState !== undefined) this.#promised = hardState;
-    return promised || message.entries.length > 0 || message.snapshot !== undefined;
   }
 
   #answerOffers(): void {
@@ -259,78 +243,6 @@ export class RaftNode {
     crash.hit('raftAfterApply');
     this.#deliver(message.responses);
     hooks.afterApply();
-  }
-
-  /** Starts the next group when none is under way. */
-  #save(): void {
-    if (this.#saving || this.#stopped || this.#appends.length === 0) return;
-    if (!this.#appends.some((append) => append.mustSync)) {
-      this.#answerUnsynced();
-      return;
-    }
-    this.#saving = true;
-    const group = this.#appends.map((append) => append.message);
-    this.#appends = [];
-    this.#saveGroup(group).then(
-      () => this.#saved(group),
-      (error) => this.#fail(error),
-    );
-  }
-
-  /**
-   * Nothing waits that must be durable, and everything before is: what these appends allow may be answered now. The newest commit
-   * index stays, for the next group to take along.
-   */
-  #answerUnsynced(): void {
-    const appends = this.#appends;
-    const last = appends.findLast(({ message }) => hardStateOf(message) !== undefined);
-    this.#appends = last === undefined ? [] : [{ message: { ...last.message, responses: [] }, mustSync: false }];
-    for (const { message } of appends) this.#deliver(message.responses);
-  }
-
-  async #saveGroup(group: readonly Message[]): Promise<void> {
-    const { wal, crash, hooks } = this.#options;
-    crash.hit('raftBeforeSave');
-    for (const message of group) {
-      if (message.snapshot === undefined) {
-        wal.append(hardStateOf(message), message.entries);
-        continue;
-      }
-      await hooks.installSnapshot(message);
-      wal.append(hardStateOf(message), message.entries);
-    }
-    await wal.sync();
-    crash.hit('raftAfterSave');
-  }
-
-  /** The disk works on what has gathered while what it has just done is applied. */
-  #saveLargeGroup(): void {
-    let entries = 0;
-    for (const { message } of this.#appends) entries += message.entries.length;
-    if (entries >= largeGroupMin) this.#save();
-  }
-
-  #saved(group: readonly Message[]): void {
-    this.#saving = false;
-    if (this.#stopped) {
-      this.#idle?.();
-      return;
-    }
-    try {
-      const { storage, crash } = this.#options;
-      for (const message of group) {
-        if (message.entries.length > 0) storage.append(message.entries);
-        const hardState = hardStateOf(message);
-        if (hardState !== undefined) storage.setHardState(hardState);
-      }
-      this.#saveLargeGroup();
-      crash.hit('raftBeforeSendFollower');
-      for (const message of group) this.#deliver(message.responses);
-      crash.hit('raftBeforeAdvance');
-      this.#turn();
-    } catch (error) {
-      this.#fail(error);
-    }
   }
 
   /** Answers that a storage message allowed: to ourselves at once, to peers over the network. */
@@ -392,10 +304,4 @@ export class RaftNode {
       hooks.stoodStill('disk', stalledMs);
     }
   }
-}
-
-/** The hard state an append carries; absent when term, vote and commit are all unset. */
-function hardStateOf(message: Message): HardState | undefined {
-  if (message.term === 0 && message.vote === 0n && message.commit === 0) return undefined;
-  return { term: message.term, vote: message.vote, commit: message.commit };
 }
