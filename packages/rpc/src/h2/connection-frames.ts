@@ -15,12 +15,15 @@ export interface ConnectionHost {
   readonly sender: Sender;
   readonly streams: StreamTable<Stream>;
   readonly control: ControlFrames;
-  /** Judges the pings of the other side; may throw ConnectionError. */
-  readonly keepalive: { onPing(calls: number, callFramesSent: number): void };
   /** The other side's first SETTINGS are in force. */
   handshakeDone(): void;
   /** `payload`: the eight bytes of a ping of ours that came back, from `start` on. */
   pingAnswered(payload: Buffer, start: number): void;
+}
+
+/** Judges the pings of the other side; may throw ConnectionError. */
+export interface PingJudge {
+  onPing(calls: number, callFramesSent: number): void;
 }
 
 export class ConnectionFrames {
@@ -31,10 +34,13 @@ export class ConnectionFrames {
   private readonly host: ConnectionHost;
   private readonly settingsFrames: FloodGuard;
   private readonly idleFrames: FloodGuard;
+  private readonly pings: PingJudge;
 
-  constructor(host: ConnectionHost, idleFrames: FloodGuard, other: 'client' | 'server' = 'client') {
+  /** `other`: whose frames these are. */
+  constructor(host: ConnectionHost, idleFrames: FloodGuard, pings: PingJudge, other: 'client' | 'server') {
     this.host = host;
     this.idleFrames = idleFrames;
+    this.pings = pings;
     this.settings = new PeerSettings(host.sender, () => host.streams.all(), other);
     this.settingsFrames = new FloodGuard('settings', settingsFlood, host.options.clock);
   }
@@ -66,12 +72,12 @@ export class ConnectionFrames {
       this.host.pingAnswered(bytes, start);
       return;
     }
-    const { keepalive, control, streams, sender } = this.host;
+    const { control, streams, sender } = this.host;
     control.ping(bytes, start, Flag.ack);
-    keepalive.onPing(streams.count, sender.callFramesSent);
+    this.pings.onPing(streams.count, sender.callFramesSent);
   }
 
-  /** Checks it; what it means is for a client to say: to a server it speaks of streams that the server opened, and there are none. */
+  /** Checks it; what it means is for the end that opened the streams to say. */
   onGoAway(streamId: number, length: number): void {
     if (streamId !== 0) throw protocolError('GOAWAY on a stream');
     if (length < 8) throw new ConnectionError(ErrorCode.frameSizeError, 'GOAWAY too short');

@@ -85,9 +85,10 @@ export class ClientCall extends RequestStream implements RpcCall {
     else this.onHead(fields, isLast);
   }
 
-  /** DATA may come now. Throws StreamError. */
-  mustHaveHead(): void {
+  /** DATA, which must not come before the head. Throws StreamError. */
+  override onData(bytes: Buffer, start: number, end: number, flowBytes: number): void {
     if (!this.headSeen) throw this.malformed('DATA before HEADERS');
+    super.onData(bytes, start, end, flowBytes);
   }
 
   /** The server reset the stream. */
