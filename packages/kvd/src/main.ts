@@ -11,7 +11,7 @@ import { lookup } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
 import { FatalError, type Logger, StorageError } from '@quorate/base';
 import { ListenError } from '@quorate/rpc';
-import { armCrashPoints, CrashPointError, die, killSelf } from '@quorate/runtime';
+import { armCrashPoints, CrashPointError, die, killSelf, leaveHeapRoom } from '@quorate/runtime';
 import { etcdVersion, StartError } from '@quorate/server';
 import { TlsError } from '@quorate/tls';
 import { daemonConfigOf, logConfigOf } from './config.ts';
@@ -40,6 +40,7 @@ export async function main(args: readonly string[], environment: NodeJS.ProcessE
 }
 
 async function runMember(flags: ParsedFlags, environment: NodeJS.ProcessEnv): Promise<void> {
+  leaveHeapRoom();
   const logger = openLog(logConfigOf(flags));
   let daemon: Daemon | undefined;
   const onFatal = (error: unknown): void => {

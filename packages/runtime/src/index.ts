@@ -2,6 +2,7 @@ export { armCrashPoints, CrashPointError } from './crash-points.ts';
 export { acquireDataDir, type DataDir, lockFileName } from './data-dir.ts';
 export { type DefragmentDataDirOptions, defragmentDataDir } from './defragment-data-dir.ts';
 export { corruptionExitCode, type Deathbed, die, killSelf, leaveNote } from './die.ts';
+export { leaveHeapRoom } from './heap-room.ts';
 export { nodeClock } from './node-clock.ts';
 export { NodeDisk } from './node-disk.ts';
 export { nodeRandom } from './node-random.ts';
