@@ -223,6 +223,7 @@ export class Daemon {
       receiveBytesMax: maxRequestBytes + requestOverheadBytes,
       maxConcurrentStreams,
       keepalive: this.#config.keepalive,
+      lingers: () => member.isAlone,
       bytesReceived: bytes(
         'etcd_network_client_grpc_received_bytes_total',
         'The total number of bytes received from grpc clients.',

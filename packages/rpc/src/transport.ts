@@ -29,6 +29,11 @@ export interface ServeOptions {
   readonly keepalive: KeepaliveOptions;
   /** A connection that has not finished its HTTP/2 handshake (preface and SETTINGS) by then is closed. */
   readonly handshakeTimeoutMs: number;
+  /**
+   * Whether to stay awake for a moment after a lone caller's answer, to find its next request at once; asked each time. Default
+   * never: it takes a processor that others on the machine may need to go on. The grpc-js transport never does.
+   */
+  readonly lingers?: () => boolean;
   /** Counts request and response messages in bytes: `etcd_network_client_grpc_received_bytes_total` and `…_sent_…`. */
   readonly bytesReceived?: Counter;
   readonly bytesSent?: Counter;

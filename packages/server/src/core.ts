@@ -149,6 +149,11 @@ export class MemberCore {
     return this.#rawNode.learner;
   }
 
+  /** Whether the cluster has no other member. */
+  get isAlone(): boolean {
+    return this.#state?.members.list().length === 1;
+  }
+
   isVoter(id: MemberId): boolean {
     return this.#rawNode.confState().voters.includes(id);
   }

@@ -186,6 +186,11 @@ export class Member {
     return this.#core.isLearner;
   }
 
+  /** Whether the cluster has no other member. */
+  get isAlone(): boolean {
+    return this.#core.isAlone;
+  }
+
   /**
    * Proposes this member's name and client URLs until the cluster has them, then resolves: the point at which etcd opens its
    * client port. Resolves early when the member stops.

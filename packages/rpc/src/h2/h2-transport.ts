@@ -44,7 +44,7 @@ class H2Transport implements RpcTransport, ConnectionContext {
     this.limits = limits;
     this.routes = routesOf(methods);
     this.wheel = new DeadlineWheel(options.clock);
-    this.linger = new Linger(options.clock);
+    this.linger = new Linger(options.clock, options.lingers ?? never);
     this.decompressor = new Decompressor(options.clock, options.receiveBytesMax);
     this.flushAll = () => {
       const connections = this.unflushed;
@@ -92,6 +92,8 @@ class H2Transport implements RpcTransport, ConnectionContext {
     if (this.draining && this.connections.size === 0) this.drained.resolve();
   }
 }
+
+const never = (): boolean => false;
 
 function routesOf(methods: readonly ServiceMethod[]): Routes {
   const services = new Set<string>();

@@ -3,11 +3,11 @@ import { expect, test } from 'vitest';
 import { Linger } from './linger.ts';
 
 /** A linger, its time, and the look it asked for. */
-function setUp(): { linger: Linger; time: { nowMs: number }; looks: (() => void)[] } {
+function setUp(allowed = true): { linger: Linger; time: { nowMs: number }; looks: (() => void)[] } {
   const time = { nowMs: 0 };
   const looks: (() => void)[] = [];
   const clock = { nowMs: () => time.nowMs, soon: (fn: () => void) => looks.push(fn) } as unknown as Clock;
-  return { linger: new Linger(clock), time, looks };
+  return { linger: new Linger(clock, () => allowed), time, looks };
 }
 
 type Rig = ReturnType<typeof setUp>;
@@ -89,4 +89,9 @@ test('an answer to several reads, or one that no read led to, is followed by non
   linger.answered();
   expect(looks).toEqual([]);
   expect(exchange(rig)).toBe(true);
+});
+
+test('who may not look does not', () => {
+  const rig = setUp(false);
+  for (let i = 0; i < 200; i++) expect(exchange(rig)).toBe(false);
 });

@@ -1,7 +1,8 @@
 /**
  * Looks for the next request for a moment before the thread goes to sleep. A caller that waits for each answer asks again as soon
  * as it has it; to fall asleep in between and to be woken takes longer than the request (one member, one caller: two thirds of the
- * time of a put without it). Looking costs a processor that others may want, so it is done only while it mostly finds something.
+ * time of a put without it). Looking costs a processor that others may want, so it is done only while it mostly finds something, and
+ * only by who waits for nobody else: members that share a machine would keep each other from answering.
  */
 import type { Clock } from '@quorate/base';
 
@@ -16,6 +17,7 @@ const trialEvery = 64;
 
 export class Linger {
   private readonly clock: Clock;
+  private readonly allowed: () => boolean;
   /** Reads since the last answer. */
   private reads = 0;
   private trust = 0;
@@ -24,8 +26,10 @@ export class Linger {
   private endMs = 0;
   private readonly look: () => void;
 
-  constructor(clock: Clock) {
+  /** `allowed` is asked before each look. */
+  constructor(clock: Clock, allowed: () => boolean) {
     this.clock = clock;
+    this.allowed = allowed;
     this.look = () => this.lookOnce();
   }
 
@@ -41,6 +45,7 @@ export class Linger {
     if (!lone || this.looking) return;
     if (this.trust <= 0 && --this.untilTrial > 0) return;
     this.untilTrial = trialEvery;
+    if (!this.allowed()) return;
     this.looking = true;
     this.endMs = this.clock.nowMs() + lookMs;
     this.clock.soon(this.look);
