@@ -54,7 +54,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'differential',
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 2 },
           include: ['test/differential/**/*.test.ts'],
           globalSetup: built,
           testTimeout: 900_000,
@@ -65,9 +65,22 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'crash',
-          sequence: { groupOrder: 4 },
-          fileParallelism: false,
+          sequence: { groupOrder: 3 },
           include: ['test/crash/**/*.test.ts'],
+          exclude: ['test/crash/*-chaos.test.ts'],
+          globalSetup: built,
+          testTimeout: 900_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'chaos',
+          sequence: { groupOrder: 4 },
+          // These hold the cluster to times.
+          fileParallelism: false,
+          include: ['test/crash/*-chaos.test.ts'],
           globalSetup: built,
           testTimeout: 900_000,
           hookTimeout: 120_000,
