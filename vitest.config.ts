@@ -54,7 +54,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'differential',
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
           include: ['test/differential/**/*.test.ts'],
           globalSetup: built,
           testTimeout: 900_000,
@@ -65,7 +65,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'crash',
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 4 },
           include: ['test/crash/**/*.test.ts'],
           exclude: ['test/crash/*-chaos.test.ts'],
           globalSetup: built,
@@ -77,7 +77,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'chaos',
-          sequence: { groupOrder: 4 },
+          sequence: { groupOrder: 5 },
           // These hold the cluster to times.
           fileParallelism: false,
           include: ['test/crash/*-chaos.test.ts'],
