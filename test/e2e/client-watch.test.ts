@@ -7,6 +7,7 @@ import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Client, CompactedError, LeaseLostError, op, type Watcher, type WatchOptions } from '@quorate/client';
+import { KvError } from '@quorate/proto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EtcdProcess, installedEtcds } from '../support/etcd-process.ts';
 import { KvdCluster, waitFor } from '../support/kvd-process.ts';
@@ -24,15 +25,22 @@ afterAll(() => {
   for (const client of clients) client.close();
 });
 
-/** Reads until the watch ends; events as `key@revision`, with a minus for deletions, those of one update together. */
+/**
+ * Reads until the watch ends; events as `key@revision`, with a minus for deletions, those of one update together. A watch that
+ * asks for a leader ends where there is none for a while: with `again` it is opened behind the last revision it gave.
+ */
 class Log {
   readonly batches: string[][] = [];
   error: unknown;
+  #revision = 0;
 
-  constructor(watcher: Watcher) {
-    this.#read(watcher).catch((error: unknown) => {
-      this.error = error;
-    });
+  constructor(watcher: Watcher, again?: (startRevision: number) => Watcher) {
+    const onError = (error: unknown): void => {
+      const lostLeader = error instanceof KvError && error.message === 'etcdserver: no leader';
+      if (lostLeader && again !== undefined) this.#read(again(this.#revision + 1)).catch(onError);
+      else this.error = error;
+    };
+    this.#read(watcher).catch(onError);
   }
 
   get events(): string[] {
@@ -42,6 +50,7 @@ class Log {
   async #read(watcher: Watcher): Promise<void> {
     for await (const update of watcher) {
       if (update.kind !== 'events') continue;
+      this.#revision = update.events.at(-1)!.kv!.modRevision;
       this.batches.push(
         update.events.map(({ type, kv }) => `${type === 1 ? '-' : ''}${kv!.key.toString()}@${kv!.modRevision}`),
       );
@@ -66,7 +75,8 @@ describe('three members, one of them killed under load', () => {
     const logs = watching.flatMap((client, i) =>
       Array.from({ length: 5 }, () => {
         const options: WatchOptions = { prefix: true, startRevision, requireLeader: i % 2 === 1 };
-        return new Log(client.watch('w/', options));
+        const again = (startRevision: number): Watcher => client.watch('w/', { ...options, startRevision });
+        return new Log(client.watch('w/', options), again);
       }),
     );
     const { id } = await writer.lease.grant(15);
