@@ -3,9 +3,12 @@
 /** Called once, with whether the call was answered; false for a failure. */
 export type OnAnswer = (answered: boolean) => void;
 
+/** A power of two, as all sizes of the ring. */
+const smallestRing = 64;
+
 export class CallTable {
-  #streams = new Uint32Array(64);
-  #calls: (OnAnswer | undefined)[] = new Array(64).fill(undefined);
+  #streams = new Uint32Array(smallestRing);
+  #calls: (OnAnswer | undefined)[] = new Array(smallestRing).fill(undefined);
 
   add(stream: number, call: OnAnswer): void {
     const at = this.#at(stream);

@@ -63,6 +63,7 @@ export class H2Connection {
   call(path: string, message: Buffer, onAnswer: OnAnswer): void {
     const cost = prefixBytes + message.length;
     const headers = this.#headersOf(path);
+    // Not by #whenRoom: a function for each request would be made, and hardly one has to wait.
     if (this.#takeRoom(cost)) this.#send(headers, message, onAnswer);
     else this.#blocked.push({ send: () => this.#send(headers, message, onAnswer), cost });
   }
