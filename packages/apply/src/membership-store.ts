@@ -42,6 +42,11 @@ export class MembershipStore {
     return new MembershipStore(backend);
   }
 
+  /** How many members there are, learners among them. */
+  get count(): number {
+    return this.#members.size;
+  }
+
   /** All members, ascending by id. The name of one that has not started yet is empty. */
   list(): Member[] {
     return this.records().map(memberOf);

@@ -151,7 +151,7 @@ export class MemberCore {
 
   /** Whether the cluster has no other member. */
   get isAlone(): boolean {
-    return this.#state?.members.list().length === 1;
+    return this.#state?.members.count === 1;
   }
 
   isVoter(id: MemberId): boolean {
