@@ -17,6 +17,7 @@ export {
   type StorageSubject,
   type StorageVerb,
 } from './errors.ts';
+export { IdTable, type Numbered } from './id-table.ts';
 export {
   type ClusterId,
   formatId,

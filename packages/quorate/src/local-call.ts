@@ -2,7 +2,7 @@
  * Calls of a member's services without a network between. Requests go in as they are, nothing is encoded on the way in; answers
  * come encoded, because the member puts them together from stored bytes, and are decoded into views of those.
  */
-import { FatalError } from '@quorate/base';
+import { FatalError, type IdTable, type Numbered } from '@quorate/base';
 import { Mailbox } from '@quorate/client';
 import type { Codec } from '@quorate/proto';
 import type { ClientStream, Metadata, Reply, ServerCall, ServerStream } from '@quorate/rpc';
@@ -18,19 +18,22 @@ const unreadBytesMax = 1024 * 1024;
 
 /** What the caller asks of a call. */
 export interface LocalTerms {
+  /** Of the call, no other has it. */
+  readonly id: number;
   readonly path: string;
   readonly timeoutMs: number | undefined;
   readonly requireLeader: boolean;
 }
 
 /** A call that can be ended from outside. */
-export interface Abortable {
+export interface Abortable extends Numbered {
   /** Tells the caller why, and the service that nobody waits any more. */
   abort(error: unknown): void;
 }
 
 /** The side of a call that a service sees. */
 class LocalCall implements ServerCall {
+  readonly id: number;
   readonly path: string;
   readonly metadata: Metadata;
   readonly timeoutMs: number | undefined;
@@ -40,6 +43,7 @@ class LocalCall implements ServerCall {
   #listeners: (() => void)[] | undefined;
 
   constructor(terms: LocalTerms) {
+    this.id = terms.id;
     this.path = terms.path;
     this.timeoutMs = terms.timeoutMs;
     this.metadata = terms.requireLeader ? requireLeader : noMetadata;
@@ -80,9 +84,9 @@ export class LocalUnary<Res> extends LocalCall implements Reply<Res>, Abortable 
   release: (() => void) | undefined;
   readonly #response: Codec<Res>;
   readonly #outcome: UnaryOutcome<Res>;
-  readonly #open: Set<Abortable>;
+  readonly #open: IdTable<Abortable>;
 
-  constructor(terms: LocalTerms, response: Codec<Res>, outcome: UnaryOutcome<Res>, open: Set<Abortable>) {
+  constructor(terms: LocalTerms, response: Codec<Res>, outcome: UnaryOutcome<Res>, open: IdTable<Abortable>) {
     super(terms);
     this.#response = response;
     this.#outcome = outcome;
@@ -115,7 +119,7 @@ export class LocalUnary<Res> extends LocalCall implements Reply<Res>, Abortable 
   }
 
   #settle(): void {
-    this.#open.delete(this);
+    this.#open.delete(this.id);
     this.release?.();
   }
 }
@@ -130,7 +134,7 @@ export class LocalStream<Req, Res> extends LocalCall implements ServerStream<Res
   /** Lets go of a deadline or a signal, for calls that have one. */
   release: (() => void) | undefined;
   readonly #response: Codec<Res>;
-  readonly #open: Set<Abortable>;
+  readonly #open: IdTable<Abortable>;
   readonly #answers = new Mailbox<Answer<Res>>({
     onTake: ({ bytes }) => this.#taken(bytes),
     onLeave: () => this.leave(),
@@ -145,7 +149,7 @@ export class LocalStream<Req, Res> extends LocalCall implements ServerStream<Res
   #isPaused = false;
   #isDelivering = false;
 
-  constructor(terms: LocalTerms, response: Codec<Res>, open: Set<Abortable>) {
+  constructor(terms: LocalTerms, response: Codec<Res>, open: IdTable<Abortable>) {
     super(terms);
     this.#response = response;
     this.#open = open;
@@ -233,7 +237,7 @@ export class LocalStream<Req, Res> extends LocalCall implements ServerStream<Res
   }
 
   #settle(): void {
-    this.#open.delete(this);
+    this.#open.delete(this.id);
     this.release?.();
   }
 

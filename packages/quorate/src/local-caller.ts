@@ -2,7 +2,7 @@
  * A member as the client library's services see it: every call ends in the member's own handlers, through the guards that calls
  * from a network go through.
  */
-import type { Clock } from '@quorate/base';
+import { type Clock, IdTable } from '@quorate/base';
 import { type BidiCall, type Caller, type CallOptions, deadlineError, RpcError } from '@quorate/client';
 import { type MethodInfo, Status } from '@quorate/proto';
 import type { BidiHandler, ServerStreamHandler, ServiceMethod, UnaryHandler } from '@quorate/rpc';
@@ -17,7 +17,8 @@ export class LocalCaller implements Caller {
   readonly endpoints: readonly string[] = [endpoint];
   readonly #handlers: ReadonlyMap<string, ServiceMethod['handler']>;
   /** Calls under way. */
-  readonly #open = new Set<Abortable>();
+  readonly #open = new IdTable<Abortable>();
+  #lastId = 0;
   #ended: { readonly error: unknown } | undefined;
 
   constructor(clock: Clock, methods: readonly ServiceMethod[]) {
@@ -33,7 +34,7 @@ export class LocalCaller implements Caller {
   ): Promise<Response> {
     return new Promise((resolve, reject) => {
       const handler = this.#begin<AnyUnary>(method.path, options);
-      const call = new LocalUnary(termsOf(method.path, options), method.response, { resolve, reject }, this.#open);
+      const call = new LocalUnary(this.#terms(method.path, options), method.response, { resolve, reject }, this.#open);
       if (options !== undefined) call.release = this.#limit(call, options);
       handler(method.request.create(request), call, call);
     });
@@ -70,7 +71,7 @@ export class LocalCaller implements Caller {
   end(error: unknown): void {
     if (this.#ended !== undefined) return;
     this.#ended = { error };
-    for (const call of [...this.#open]) call.abort(error);
+    for (const call of this.#open.all()) call.abort(error);
   }
 
   /** The method's handler. Throws what keeps a call from beginning. */
@@ -86,9 +87,19 @@ export class LocalCaller implements Caller {
     method: MethodInfo<Request, Response, boolean, true>,
     options: CallOptions,
   ): LocalStream<Request, Response> {
-    const call = new LocalStream<Request, Response>(termsOf(method.path, options), method.response, this.#open);
+    const call = new LocalStream<Request, Response>(this.#terms(method.path, options), method.response, this.#open);
     call.release = this.#limit(call, options);
     return call;
+  }
+
+  #terms(path: string, options: CallOptions | undefined): LocalTerms {
+    this.#lastId++;
+    return {
+      id: this.#lastId,
+      path,
+      timeoutMs: options?.timeoutMs,
+      requireLeader: options?.requireLeader === true,
+    };
   }
 
   /** Ends the call when its time is up or the signal says so. Returns what takes that back. */
@@ -102,8 +113,4 @@ export class LocalCaller implements Caller {
       timer?.cancel();
     };
   }
-}
-
-function termsOf(path: string, options: CallOptions | undefined): LocalTerms {
-  return { path, timeoutMs: options?.timeoutMs, requireLeader: options?.requireLeader === true };
 }

@@ -4,7 +4,7 @@
  * answered with a time-out although its entry may still commit: its outcome is then unknown, as in etcd.
  */
 import type { ApplyResult } from '@quorate/apply';
-import { type Clock, type Counter, invariant, type MemberId, type Meter } from '@quorate/base';
+import { type Clock, type Counter, IdTable, invariant, type MemberId, type Meter } from '@quorate/base';
 import { ConfChange, InternalRaftRequest, KvError, MemberRecord, RequestHeader } from '@quorate/proto';
 
 /** What a caller is told: the applied result, or why there is none. */
@@ -44,8 +44,7 @@ export const applyLagMax = 5_000;
 
 export class Proposals {
   readonly #options: ProposalsOptions;
-  /** In order of registration, hence of deadline. */
-  readonly #pending = new Map<number, Proposal>();
+  readonly #pending = new IdTable<Proposal>();
   readonly #failed: Counter;
   #lastId: number;
   #stopped: KvError | undefined;
@@ -61,12 +60,12 @@ export class Proposals {
     });
     options.meter.observedGauge(
       { name: 'etcd_server_proposals_pending', help: 'The current number of pending proposals to commit.' },
-      () => this.#pending.size,
+      () => this.#pending.count,
     );
   }
 
   get pendingCount(): number {
-    return this.#pending.size;
+    return this.#pending.count;
   }
 
   /**
@@ -96,7 +95,7 @@ export class Proposals {
   #register(id: number, data: Buffer, change: ConfChange | undefined, done: ProposalDone): Proposal {
     if (data.length > this.#options.maxRequestBytes) throw new KvError('requestTooLarge');
     const proposal: Proposal = { id, data, change, startedMs: this.#options.clock.nowMs(), waiting: true, done };
-    this.#pending.set(id, proposal);
+    this.#pending.add(proposal);
     this.#options.enqueue(proposal);
     return proposal;
   }
@@ -110,8 +109,8 @@ export class Proposals {
   /** Answers those whose time is up; called once per tick. */
   expire(): void {
     const deadline = this.#options.clock.nowMs() - this.#options.timeoutMs;
-    for (const proposal of this.#pending.values()) {
-      if (proposal.startedMs > deadline) return;
+    for (const proposal of this.#pending.all()) {
+      if (proposal.startedMs > deadline) continue;
       this.#failed.add();
       this.#answer(proposal, this.#options.timeoutError(proposal.startedMs));
     }
@@ -120,7 +119,7 @@ export class Proposals {
   /** Answers all and refuses what comes later. */
   stop(error: KvError): void {
     this.#stopped = error;
-    for (const proposal of this.#pending.values()) this.#answer(proposal, error);
+    for (const proposal of this.#pending.all()) this.#answer(proposal, error);
   }
 
   #answer(proposal: Proposal, outcome: ApplyResult | KvError): void {

@@ -30,6 +30,7 @@ interface Read {
 }
 
 interface Round {
+  readonly id: number;
   readonly reads: Read[];
   readonly sentMs: number;
 }
@@ -43,7 +44,8 @@ export class ReadIndex {
   readonly #options: ReadIndexOptions;
   /** Reads that no round has taken yet. */
   #arriving: Read[] = [];
-  readonly #rounds = new Map<number, Round>();
+  /** Under way, {@link roundsMax} at most. */
+  #rounds: Round[] = [];
   /** Confirmed, waiting for their index to be applied; ascending. */
   readonly #confirmed: { readonly index: number; reads: Read[] }[] = [];
   readonly #slow: Counter;
@@ -78,23 +80,24 @@ export class ReadIndex {
 
   /** Starts a round for what arrived, if one may start. Called on every turn of the raft node. */
   turn(): void {
-    if (this.#arriving.length === 0 || this.#rounds.size >= roundsMax) return;
+    if (this.#arriving.length === 0 || this.#rounds.length >= roundsMax) return;
     const reads = this.#arriving;
     this.#arriving = [];
-    const round = ++this.#lastRound;
-    this.#rounds.set(round, { reads, sentMs: this.#options.clock.nowMs() });
-    if (this.#options.request(encodeContext(this.#options.memberId, round))) return;
-    // No leader: the reads wait for the next tick or leader change.
-    this.#rounds.delete(round);
-    this.#arriving = reads;
+    const id = ++this.#lastRound;
+    if (this.#options.request(encodeContext(this.#options.memberId, id))) {
+      this.#rounds.push({ id, reads, sentMs: this.#options.clock.nowMs() });
+    } else {
+      // No leader: the reads wait for the next tick or leader change.
+      this.#arriving = reads;
+    }
   }
 
   /** Raft confirmed the round with this context at `index`. Contexts of given-up attempts are ignored. */
   onReadState(context: Buffer, index: number): void {
     const id = roundOf(this.#options.memberId, context);
-    const round = id === undefined ? undefined : this.#rounds.get(id);
-    if (id === undefined || round === undefined) return;
-    this.#rounds.delete(id);
+    const round = this.#rounds.find((known) => known.id === id);
+    if (round === undefined) return;
+    this.#rounds.splice(this.#rounds.indexOf(round), 1);
     if (index <= this.#options.appliedIndex()) {
       finish(round.reads, undefined);
     } else {
@@ -112,17 +115,17 @@ export class ReadIndex {
 
   /** The leader changed: rounds under way will not be answered; their reads join the next round. */
   onLeaderChange(): void {
-    for (const round of this.#rounds.values()) this.#arriving.push(...round.reads);
-    this.#rounds.clear();
+    for (const round of this.#rounds) this.#arriving.push(...round.reads);
+    this.#rounds = [];
     if (this.#arriving.length > 0) this.#options.wake();
   }
 
   /** Asks again for rounds that are late and gives up reads whose time is over. Called once per tick. */
   tick(): void {
     const now = this.#options.clock.nowMs();
-    for (const [id, round] of this.#rounds) {
-      if (now - round.sentMs < retryMs) continue;
-      this.#rounds.delete(id);
+    const late = this.#rounds.filter((round) => now - round.sentMs >= retryMs);
+    if (late.length > 0) this.#rounds = this.#rounds.filter((round) => !late.includes(round));
+    for (const round of late) {
       this.#slow.add();
       this.#arriving.push(...round.reads);
     }
@@ -133,9 +136,9 @@ export class ReadIndex {
 
   stop(error: KvError): void {
     this.#stopped = error;
-    const reads = [...this.#arriving, ...[...this.#rounds.values(), ...this.#confirmed].flatMap((r) => r.reads)];
+    const reads = [...this.#arriving, ...[...this.#rounds, ...this.#confirmed].flatMap((r) => r.reads)];
     this.#arriving = [];
-    this.#rounds.clear();
+    this.#rounds = [];
     this.#confirmed.length = 0;
     finish(reads, error);
   }

@@ -1,5 +1,5 @@
 /** The frames that are about the connection and not about a stream: SETTINGS, PING, GOAWAY. Servers and clients share them. */
-import type { Clock } from '@quorate/base';
+import type { Clock, IdTable } from '@quorate/base';
 import type { ControlFrames } from './control.ts';
 import { ErrorCode, Flag } from './frames.ts';
 import { ConnectionError, protocolError } from './h2-errors.ts';
@@ -7,13 +7,12 @@ import { FloodGuard, settingsFlood } from './limits.ts';
 import { PeerSettings, settingBytes } from './peer-settings.ts';
 import type { Sender } from './sender.ts';
 import type { Stream } from './stream.ts';
-import type { StreamTable } from './stream-table.ts';
 
 /** The connection, as frames see it. */
 export interface ConnectionHost {
   readonly options: { readonly clock: Clock };
   readonly sender: Sender;
-  readonly streams: StreamTable<Stream>;
+  readonly streams: IdTable<Stream>;
   readonly control: ControlFrames;
   /** The other side's first SETTINGS are in force. */
   handshakeDone(): void;

@@ -9,7 +9,7 @@
  */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import type { Timer } from '@quorate/base';
+import { IdTable, type Timer } from '@quorate/base';
 import { commonNameOf } from '@quorate/tls';
 import type { ServeOptions } from '../transport.ts';
 import type { Call } from './call.ts';
@@ -28,7 +28,6 @@ import { type ChunkPool, Output } from './output.ts';
 import type { Routes } from './request-head.ts';
 import { Sender } from './sender.ts';
 import { SocketWriter } from './socket-writer.ts';
-import { StreamTable } from './stream-table.ts';
 
 /** What the connections of a transport share. */
 export interface ConnectionContext {
@@ -59,7 +58,7 @@ export class Connection implements FrameHost {
   readonly peer: string;
   readonly commonName: string | undefined;
   readonly isSecure: boolean;
-  readonly streams: StreamTable<Call> = new StreamTable<Call>();
+  readonly streams: IdTable<Call> = new IdTable<Call>();
   readonly sender: Sender;
   readonly control: ControlFrames;
   readonly keepalive: Keepalive;

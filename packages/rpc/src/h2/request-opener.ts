@@ -2,6 +2,7 @@
  * From header blocks to calls: decodes, remembers blocks, refuses what is not served, opens streams. Every block is decoded,
  * whatever becomes of it, since the tables of both sides must stay the same.
  */
+import type { IdTable } from '@quorate/base';
 import { Call, type CallHost } from './call.ts';
 import { ErrorCode } from './frames.ts';
 import { StreamError } from './h2-errors.ts';
@@ -9,11 +10,10 @@ import { HeadCache } from './head-cache.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
 import { areTrailers, type RequestHead, type Routes, readRequestHead } from './request-head.ts';
 import { headersTooLargeBlock, refusalBlock } from './responses.ts';
-import type { StreamTable } from './stream-table.ts';
 
 /** The connection, as new requests see it. */
 export interface OpenerHost extends CallHost {
-  readonly streams: StreamTable<Call>;
+  readonly streams: IdTable<Call>;
   readonly routes: Routes;
   /** The client came over TLS. */
   readonly isSecure: boolean;

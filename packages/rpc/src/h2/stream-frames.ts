@@ -5,6 +5,7 @@
  *
  * Every frame comes through here: nothing is allocated for one, and what the ends add are methods, not functions in fields.
  */
+import type { IdTable } from '@quorate/base';
 import { ClosedStreams } from './closed-streams.ts';
 import type { ConnectionFrames, ConnectionHost } from './connection-frames.ts';
 import type { FrameSink } from './frame-reader.ts';
@@ -14,12 +15,11 @@ import { HeaderBlock } from './header-block.ts';
 import { FloodGuard, type H2Limits, idleFlood } from './limits.ts';
 import { paddingOf } from './padding.ts';
 import type { RequestStream } from './request-stream.ts';
-import type { StreamTable } from './stream-table.ts';
 
 /** The connection, as the frames of its streams see it. */
 export interface StreamHost<C extends RequestStream> extends Omit<ConnectionHost, 'streams'> {
   readonly limits: H2Limits;
-  readonly streams: StreamTable<C>;
+  readonly streams: IdTable<C>;
   /** No frame counts any more. */
   readonly closed: boolean;
 }

@@ -3,7 +3,7 @@
  * one go, all that was sent in a turn leaves in one write.
  */
 import type { Socket } from 'node:net';
-import type { Timer } from '@quorate/base';
+import { IdTable, type Timer } from '@quorate/base';
 import { Status } from '@quorate/proto';
 import type { CallListener, ConnectOptions, RpcCall, RpcConnection } from '../../client.ts';
 import type { RpcStatus } from '../../respond.ts';
@@ -18,7 +18,6 @@ import { type H2Limits, h2Limits } from '../limits.ts';
 import { ChunkPool, Output } from '../output.ts';
 import { Sender } from '../sender.ts';
 import { SocketWriter } from '../socket-writer.ts';
-import { StreamTable } from '../stream-table.ts';
 import { ClientCall } from './client-call.ts';
 import { type ClientFrameHost, ClientFrames } from './client-frames.ts';
 import { dial, failureOf } from './dial.ts';
@@ -38,7 +37,7 @@ class ClientConnection implements RpcConnection, ClientFrameHost {
   readonly options: ConnectOptions;
   readonly limits: H2Limits;
   readonly decompressor: Decompressor;
-  readonly streams: StreamTable<ClientCall> = new StreamTable<ClientCall>();
+  readonly streams: IdTable<ClientCall> = new IdTable<ClientCall>();
   readonly sender: Sender;
   readonly control: ControlFrames;
   heldBytes = 0;

@@ -1,37 +1,39 @@
 /**
- * The open streams of a connection by number: a Map costs three times as much for streams that live for microseconds.
+ * What comes and goes in microseconds, by number: streams, proposals, calls. A Map costs three times as much, and more than that in
+ * garbage: removal leaves a hole in it, for every so many insertions it makes a table anew, in V8's old generation once the Map has
+ * lived a while, and each table it gave up keeps what was in it, callers and promises, until the next full collection.
  *
  * Open addressing with linear probing, at most half full; removal moves later entries of the run back (Knuth 6.4, algorithm R),
  * so there are no tombstones. Numbers are scattered by multiplication: taken as they are, ten thousand watches opened one after
  * the other would make one run of ten thousand slots for everyone who comes later.
  */
 
-/** What the table needs to know of its entries. */
+/** What the table needs to know of its entries: a safe integer. */
 export interface Numbered {
   readonly id: number;
 }
 
-export class StreamTable<Stream extends Numbered> {
-  /** Number of streams. */
+export class IdTable<T extends Numbered> {
+  /** Number of entries. */
   count = 0;
-  private slots: (Stream | undefined)[] = new Array<Stream | undefined>(16).fill(undefined);
+  private slots: (T | undefined)[] = new Array<T | undefined>(16).fill(undefined);
   private mask = 15;
   /** Bits of the hash that are not used. */
   private shift = 28;
 
-  get(id: number): Stream | undefined {
+  get(id: number): T | undefined {
     const { slots, mask } = this;
     for (let at = this.home(id); ; at = (at + 1) & mask) {
-      const stream = slots[at];
-      if (stream === undefined || stream.id === id) return stream;
+      const entry = slots[at];
+      if (entry === undefined || entry.id === id) return entry;
     }
   }
 
-  /** Adds a stream whose number is not in the table. */
-  add(stream: Stream): void {
+  /** Adds an entry whose number is not in the table. */
+  add(entry: T): void {
     if (this.count * 2 >= this.slots.length) this.grow();
     this.count++;
-    this.put(stream);
+    this.put(entry);
   }
 
   delete(id: number): void {
@@ -43,20 +45,20 @@ export class StreamTable<Stream extends Numbered> {
     }
     this.count--;
     for (let at = (hole + 1) & mask; ; at = (at + 1) & mask) {
-      const stream = slots[at];
-      if (stream === undefined) break;
-      const home = this.home(stream.id);
+      const entry = slots[at];
+      if (entry === undefined) break;
+      const home = this.home(entry.id);
       // Moves back unless its home lies cyclically behind the hole.
       if (((at - home) & mask) < ((at - hole) & mask)) continue;
-      slots[hole] = stream;
+      slots[hole] = entry;
       hole = at;
     }
     slots[hole] = undefined;
   }
 
-  /** A list of its own, so that streams may be removed while going through it. */
-  all(): Stream[] {
-    return this.slots.filter((stream) => stream !== undefined);
+  /** A list of its own, so that entries may be removed while going through it. */
+  all(): T[] {
+    return this.slots.filter((entry) => entry !== undefined);
   }
 
   /** The slot a number belongs into: the high bits of its product with 2^32 divided by the golden ratio (Knuth 6.4). */
@@ -64,17 +66,17 @@ export class StreamTable<Stream extends Numbered> {
     return Math.imul(id, 0x9e37_79b1) >>> this.shift;
   }
 
-  private put(stream: Stream): void {
-    let at = this.home(stream.id);
+  private put(entry: T): void {
+    let at = this.home(entry.id);
     while (this.slots[at] !== undefined) at = (at + 1) & this.mask;
-    this.slots[at] = stream;
+    this.slots[at] = entry;
   }
 
   private grow(): void {
-    const streams = this.all();
-    this.slots = new Array<Stream | undefined>(this.slots.length * 2).fill(undefined);
+    const entries = this.all();
+    this.slots = new Array<T | undefined>(this.slots.length * 2).fill(undefined);
     this.mask = this.slots.length - 1;
     this.shift--;
-    for (const stream of streams) this.put(stream);
+    for (const entry of entries) this.put(entry);
   }
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { StreamTable } from './stream-table.ts';
+import { IdTable } from './id-table.ts';
 
 test('it holds what a Map would hold', () => {
   const id = fc.nat({ max: 60 }).map((n) => 2 * n + 1);
@@ -10,16 +10,16 @@ test('it holds what a Map would hold', () => {
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
-      const table = new StreamTable<{ id: number }>();
+      const table = new IdTable<{ id: number }>();
       const map = new Map<number, { id: number }>();
       for (const { op, id: key } of steps) {
         if (op === 'delete') {
           table.delete(key);
           map.delete(key);
         } else if (!map.has(key)) {
-          const stream = { id: key };
-          table.add(stream);
-          map.set(key, stream);
+          const entry = { id: key };
+          table.add(entry);
+          map.set(key, entry);
         }
         expect(table.count).toBe(map.size);
       }
@@ -29,8 +29,8 @@ test('it holds what a Map would hold', () => {
   );
 });
 
-test('streams that stay open do not make one long run for those that pass by', () => {
-  const table = new StreamTable<{ id: number }>();
+test('entries that stay do not make one long run for those that pass by', () => {
+  const table = new IdTable<{ id: number }>();
   for (let id = 1; id < 20_000; id += 2) table.add({ id });
   let longest = 0;
   const slots = (table as unknown as { slots: unknown[] }).slots;
