@@ -14,6 +14,8 @@ export interface ProposalQueueOptions {
   readonly peers: Pick<PeerTransport, 'connectedSinceMs'>;
   /** Raft does not let this change of configuration into the log: it does not fit the configuration in force. */
   readonly changeRefused: (proposal: Proposal) => void;
+  /** How many of so many requests this member, as the leader, should append first; the rest goes with the next turn. */
+  readonly firstOf: (count: number) => number;
 }
 
 export class ProposalQueue {
@@ -24,6 +26,7 @@ export class ProposalQueue {
   /** Changes of configuration not yet proposed, and the one whose answer is awaited: one goes at a time. */
   #changes: Proposal[] = [];
   #changeUnderWay: Proposal | undefined;
+  #hasMore = false;
 
   constructor(options: ProposalQueueOptions) {
     this.#options = options;
@@ -46,6 +49,11 @@ export class ProposalQueue {
     return true;
   }
 
+  /** Requests wait that raft would have taken: another turn is due. */
+  get hasMore(): boolean {
+    return this.#hasMore;
+  }
+
   /** Hands everything to raft that it takes now. */
   propose(): void {
     this.#proposeRequests();
@@ -58,12 +66,16 @@ export class ProposalQueue {
    */
   #proposeRequests(): void {
     const batch = this.#forwarded;
+    this.#hasMore = false;
     if (this.#own.length === 0 && batch.length === 0) return;
     this.#forwarded = [];
     const waiting = this.#own.filter((proposal) => proposal.waiting);
-    for (const { data } of waiting) batch.push(data);
-    const accepted = batch.length > 0 && this.#reachesLeader() && this.#options.rawNode.proposeBatch(batch);
-    this.#own = accepted ? [] : waiting;
+    const { rawNode, firstOf } = this.#options;
+    const count = rawNode.role === Role.leader ? firstOf(waiting.length) : waiting.length;
+    for (let i = 0; i < count; i++) batch.push(waiting[i]!.data);
+    const accepted = batch.length > 0 && this.#reachesLeader() && rawNode.proposeBatch(batch);
+    this.#own = accepted ? waiting.slice(count) : waiting;
+    this.#hasMore = accepted && this.#own.length > 0;
   }
 
   /**

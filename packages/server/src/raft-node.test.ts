@@ -2,7 +2,7 @@ import { type MemberId, noCrashPoints, SeededRandom, silentMeter } from '@quorat
 import { ConfChange, ConfChangeType, ConfState, type Entry, EntryType, Message, MessageType } from '@quorate/proto';
 import { MemoryStorage, RawNode } from '@quorate/raft';
 import type { Wal } from '@quorate/wal';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { confChangeCodec, confChangeOf } from './conf-change.ts';
 import type { Proposal } from './proposals.ts';
 import { RaftNode } from './raft-node.ts';
@@ -68,13 +68,17 @@ function follower() {
   return { clock, node, connected, forwarded };
 }
 
-/** A lone voter with id 1 that leads, on a disk that never finishes once it hangs. */
+/**
+ * A lone voter with id 1 that leads, on a disk that takes `takesMs` for a sync and never finishes once it hangs. `onApply` is told of
+ * each entry.
+ */
 function leader() {
   const clock = new ManualClock();
   const storage = new MemoryStorage();
   const confState = ConfState.create({ voters: [1n] });
   storage.applySnapshot({ data: Buffer.alloc(0), metadata: { index: 5, term: 1, confState } });
-  const disk = { hangs: false, syncStartedAtMs: undefined as number | undefined };
+  const disk = { hangs: false, takesMs: 0, syncStartedAtMs: undefined as number | undefined };
+  const callers: { onApply?: (entry: Entry) => void } = {};
   const rawNode = new RawNode({
     id: 1n,
     electionTicks: 10,
@@ -93,7 +97,8 @@ function leader() {
       if (entries.length > 0) appends.push(entries.map(({ data }) => data.toString()));
     },
     sync: () => {
-      if (!disk.hangs) return Promise.resolve();
+      if (!disk.hangs && disk.takesMs === 0) return Promise.resolve();
+      if (!disk.hangs) return new Promise<void>((done) => void clock.after(disk.takesMs, done));
       disk.syncStartedAtMs = clock.nowMs();
       return new Promise<void>(() => {});
     },
@@ -117,6 +122,7 @@ function leader() {
       apply: (entries) => {
         for (const entry of entries) {
           applied.push(entry);
+          callers.onApply?.(entry);
           if (entry.type === EntryType.ENTRY_CONF_CHANGE) rawNode.applyConfChange(confChangeOf(entry), entry.index);
         }
       },
@@ -146,7 +152,7 @@ function leader() {
     applied
       .filter(({ type }) => type === EntryType.ENTRY_CONF_CHANGE)
       .map(({ data }) => ConfChange.decode(data).nodeId);
-  return { clock, node, rawNode, disk, refused, stoodStill, settle, changes, appends };
+  return { clock, node, rawNode, disk, callers, refused, stoodStill, settle, changes, appends };
 }
 
 function change(id: number, type: number, nodeId: bigint): Proposal {
@@ -216,6 +222,44 @@ test('a leader is told once when a sync lasts longer than an election time-out, 
   clock.skip(1_200);
   await settle();
   expect(stoodStill).toEqual(['disk', 'event loop']);
+});
+
+describe('a hundred callers who ask again as soon as they are answered, 0.01 ms each to apply', () => {
+  /** Sizes of the groups written once all callers have been answered twenty times. */
+  async function groupSizes(takesMs: number): Promise<number[]> {
+    const { clock, node, disk, callers, settle, appends } = leader();
+    await settle();
+    Object.assign(disk, { takesMs });
+    appends.length = 0;
+    let left = 2_000;
+    callers.onApply = () => {
+      clock.skip(0.01);
+      if (left-- > 0) node.propose(proposal('x'));
+    };
+    for (let i = 0; i < 100; i++) node.propose(proposal('x'));
+    while (left > 0) await settle(0.1);
+    return appends.map((group) => group.length);
+  }
+
+  test('on a quick disk half of them go ahead: it writes for one half while the other is applied', async () => {
+    const sizes = await groupSizes(0.2);
+    expect(sizes[0]).toBe(100);
+    expect(new Set(sizes.slice(2, -2))).toEqual(new Set([50]));
+  });
+
+  test('on a slow disk all of them share a sync', async () => {
+    expect(new Set((await groupSizes(5)).slice(0, -1))).toEqual(new Set([100]));
+  });
+});
+
+test('a burst after a while is of one piece', async () => {
+  const { clock, node, settle, appends } = leader();
+  await settle();
+  clock.skip(60);
+  appends.length = 0;
+  for (let i = 0; i < 100; i++) node.propose(proposal('x'));
+  await settle();
+  expect(appends.map((group) => group.length)).toEqual([100]);
 });
 
 function proposal(text: string): Proposal {

@@ -87,10 +87,13 @@ export class RaftNode {
   constructor(options: RaftNodeOptions) {
     this.#options = options;
     const { memberId, rawNode, storage, wal, peers, hooks, clock, meter, crash, tickMs } = options;
-    this.#queue = new ProposalQueue({ memberId, rawNode, peers, changeRefused: hooks.changeRefused });
+    this.#queue = new ProposalQueue({
+      ...{ memberId, rawNode, peers, changeRefused: hooks.changeRefused },
+      firstOf: (count) => this.#groups.firstOf(count),
+    });
     this.#heartbeats = new LateHeartbeats({ clock, meter, heartbeatMs: tickMs });
     this.#groups = new GroupCommit({
-      ...{ storage, wal, crash },
+      ...{ storage, wal, clock, crash },
       installSnapshot: (message) => hooks.installSnapshot(message),
       deliver: (responses) => this.#deliver(responses),
       saved: () => this.#turn(),
@@ -187,7 +190,7 @@ export class RaftNode {
     this.#inTurn = false;
     if (!rawNode.hasReady()) this.#answerOffers();
     this.#groups.save();
-    if (rawNode.hasReady() || this.#inbox.length > 0) this.wake();
+    if (rawNode.hasReady() || this.#inbox.length > 0 || this.#queue.hasMore) this.wake();
   }
 
   #runCalls(): void {
