@@ -1,89 +1,118 @@
 /**
- * A map that can also be walked in key order. Looking up and storing cost what a Map costs; order is made when somebody asks for
- * it. Keys stored in ascending order, as revision keys are, need no sorting at all; others wait in a tail that is sorted and
- * merged at the next ordered walk.
+ * A map that can also be walked in key order. Keys stored in ascending order, as revision keys are, are appended to a list and found
+ * in it by bisection: a hash table of them would be made anew several times until a commit takes them, which costs a put more than
+ * all the rest that is done here. Others wait in a Map that is sorted and merged at the next ordered walk.
  */
 import type { Key } from '@quorate/base';
 
+/** Values are never undefined. */
 export class SortedMap<V> {
-  readonly #values = new Map<Key, V>();
-  /** Ascending. May hold keys that were deleted; {@link keys} drops them. */
-  #sorted: Key[] = [];
-  /** Keys out of order, in order of arrival; may repeat keys of #sorted that were deleted in between. */
-  #tail: Key[] = [];
+  /** Ascending. */
+  #keys: Key[] = [];
+  /** Value of each key in #keys; undefined when that was deleted. */
+  #values: (V | undefined)[] = [];
   #deletedCount = 0;
+  /** Keys that are not in #keys, all of them before its last, in order of arrival. */
+  readonly #tail = new Map<Key, V>();
 
   get size(): number {
-    return this.#values.size;
+    return this.#keys.length - this.#deletedCount + this.#tail.size;
   }
 
   get(key: Key): V | undefined {
-    return this.#values.get(key);
+    const at = this.#find(key);
+    return at < 0 ? this.#tail.get(key) : this.#values[at];
   }
 
   has(key: Key): boolean {
-    return this.#values.has(key);
+    return this.get(key) !== undefined;
   }
 
   set(key: Key, value: V): void {
     this.exchange(key, value);
   }
 
-  /** Stores `value` and returns what was there before. A key beyond all others is known to be new without a look. */
+  /** Stores `value` and returns what was there before. */
   exchange(key: Key, value: V): V | undefined {
-    const values = this.#values;
-    const sorted = this.#sorted;
-    const length = sorted.length;
-    let former: V | undefined;
-    if (length === 0 || key > sorted[length - 1]!) {
-      sorted.push(key);
-    } else {
-      former = values.get(key);
-      if (former === undefined && !values.has(key)) this.#tail.push(key);
+    const keys = this.#keys;
+    if (keys.length === 0 || key > keys[keys.length - 1]!) {
+      keys.push(key);
+      this.#values.push(value);
+      return undefined;
     }
-    values.set(key, value);
+    const at = this.#find(key);
+    if (at < 0) {
+      const former = this.#tail.get(key);
+      this.#tail.set(key, value);
+      return former;
+    }
+    const former = this.#values[at];
+    this.#values[at] = value;
+    if (former === undefined) this.#deletedCount--;
     return former;
   }
 
   /** True when there was something to delete. */
   delete(key: Key): boolean {
-    const deleted = this.#values.delete(key);
-    if (deleted) this.#deletedCount++;
-    return deleted;
+    const at = this.#find(key);
+    if (at < 0) return this.#tail.delete(key);
+    if (this.#values[at] === undefined) return false;
+    this.#values[at] = undefined;
+    this.#deletedCount++;
+    return true;
   }
 
   /** All keys, ascending. Valid until the next change. */
   keys(): readonly Key[] {
-    if (this.#tail.length > 0 || this.#deletedCount > 0) this.#tidy();
-    return this.#sorted;
+    if (this.#tail.size > 0 || this.#deletedCount > 0) this.#tidy();
+    return this.#keys;
   }
 
-  /** Pairs in no particular order. */
-  entries(): IterableIterator<[Key, V]> {
-    return this.#values.entries();
+  /** Pairs in no particular order, as they are when the walk gets there. */
+  *entries(): Generator<[Key, V], void, undefined> {
+    const keys = this.#keys;
+    const values = this.#values;
+    for (let at = 0; at < keys.length; at++) {
+      const value = values[at];
+      if (value !== undefined) yield [keys[at]!, value];
+    }
+    yield* this.#tail;
   }
 
   clone(): SortedMap<V> {
     const copy = new SortedMap<V>();
-    for (const key of this.keys()) copy.set(key, this.#values.get(key)!);
+    for (const key of this.keys()) copy.set(key, this.get(key)!);
     return copy;
   }
 
+  /** Where `key` is in #keys; negative when it is not there. */
+  #find(key: Key): number {
+    const keys = this.#keys;
+    const last = keys.length - 1;
+    if (last < 0 || key > keys[last]!) return -1;
+    const at = lowerBound(keys, key);
+    return keys[at] === key ? at : -1;
+  }
+
   #tidy(): void {
-    const values = this.#values;
-    const left = this.#sorted;
     // Without a comparator strings are ordered by code units, which for latin1 strings is byte order.
-    const right = this.#tail.sort();
-    const merged: Key[] = [];
-    let l = 0;
-    let r = 0;
-    while (l < left.length || r < right.length) {
-      const fromLeft = r === right.length || (l < left.length && left[l]! <= right[r]!);
-      const key = fromLeft ? left[l++]! : right[r++]!;
-      if (values.has(key) && key !== merged[merged.length - 1]) merged.push(key);
+    const tail = [...this.#tail.keys()].sort();
+    const keys: Key[] = [];
+    const values: (V | undefined)[] = [];
+    let t = 0;
+    for (let at = 0; at < this.#keys.length; at++) {
+      const key = this.#keys[at]!;
+      for (; t < tail.length && tail[t]! < key; t++) {
+        keys.push(tail[t]!);
+        values.push(this.#tail.get(tail[t]!));
+      }
+      if (this.#values[at] === undefined) continue;
+      keys.push(key);
+      values.push(this.#values[at]);
     }
-    this.#sorted = merged;
-    this.#tail = [];
+    this.#keys = keys;
+    this.#values = values;
+    this.#tail.clear();
     this.#deletedCount = 0;
   }
 }
