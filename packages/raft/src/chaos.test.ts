@@ -55,6 +55,7 @@ function optionsFor(asyncStorageWrites: boolean): fc.Arbitrary<ChaosOptions> {
     preVote: fc.boolean(),
     checkQuorum: fc.boolean(),
     quietCommits: fc.boolean(),
+    thriftyReads: fc.boolean(),
     maxInflightMsgs: fc.constantFrom(1, 2, 3, 64),
     maxSizePerMsg: fc.constantFrom(0, 100, 300, 1_000_000),
     maxCommittedSizePerReady: fc.constantFrom(1, 100, 300, 1_000_000),

@@ -65,6 +65,12 @@ export interface RaftConfig {
    * answer as ever. Default false.
    */
   readonly quietCommits?: boolean;
+  /**
+   * A leader asks only as many followers to confirm a read as are needed, those that confirmed the last ones first. It asks everyone
+   * every so many reads, to learn who is quickest; when a follower that it asks becomes unreachable; when several reads wait; and with
+   * its next heartbeat, which is how long a read waits for a follower that fell silent. Half the messages of three members. Default false.
+   */
+  readonly thriftyReads?: boolean;
   /** A leader that applies its own removal or demotion steps down at once. Default true. */
   readonly stepDownOnRemoval?: boolean;
   /** Trace of what happens. Default: none. */
@@ -99,6 +105,7 @@ export function resolveConfig(config: RaftConfig): ResolvedConfig {
     disableProposalForwarding: config.disableProposalForwarding ?? false,
     disableConfChangeValidation: config.disableConfChangeValidation ?? false,
     quietCommits: config.quietCommits ?? false,
+    thriftyReads: config.thriftyReads ?? false,
     stepDownOnRemoval: config.stepDownOnRemoval ?? true,
     logger: config.logger ?? silentLogger,
   };

@@ -85,7 +85,7 @@ export class Raft {
     this.logger = config.logger.with({ raft: formatId(config.id) });
     this.log = new RaftLog(config.storage, this.logger, config.maxCommittedSizePerReady);
     this.tracker = new ProgressTracker({ countMax: config.maxInflightMsgs, bytesMax: config.maxInflightBytes });
-    this.readOnly = new ReadOnly(this.id);
+    this.readOnly = new ReadOnly(this.id, this.config.thriftyReads);
     this.#restore();
     this.becomeFollower(this.term, noMember);
   }

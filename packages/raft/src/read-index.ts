@@ -2,8 +2,10 @@
  * Linearizable reads on a leader, and the heartbeats that confirm them: a read is taken at the commit index, once that is known
  * to be right in this term, and answered when a majority has shown that it still follows (Raft thesis 6.4).
  */
+import type { MemberId } from '@quorate/base';
 import type { Raft, StepResult } from './raft.ts';
 import { pendingReadsMax, type ReadRequest } from './read-only.ts';
+import type { Peer } from './tracker.ts';
 import { emptyBytes, MessageType, newMessage } from './types.ts';
 
 /** Takes a read of this member or of one that forwarded it. */
@@ -28,7 +30,18 @@ function startReads(raft: Raft, requests: readonly ReadRequest[]): void {
     return;
   }
   for (const request of requests) readOnly.add(log.committed, request);
-  broadcastHeartbeat(raft);
+  const asked = readOnly.whomToAsk();
+  if (asked === undefined) {
+    broadcastHeartbeat(raft);
+    return;
+  }
+  const context = readOnly.lastPendingContext() ?? emptyBytes;
+  for (const id of asked) sendHeartbeat(raft, { id, progress: tracker.progress.get(id)! }, context);
+}
+
+/** `id` cannot be reached: reads that wait for its answer ask the others. */
+export function readsLost(raft: Raft, id: MemberId): void {
+  if (raft.readOnly.giveUp(id) && raft.readOnly.pending > 0) broadcastHeartbeat(raft);
 }
 
 /** The first entry of this term is committed: the reads that waited for it begin. */
@@ -59,14 +72,15 @@ function answerRead(raft: Raft, request: ReadRequest, index: number): void {
 /** Sends heartbeats to everyone. They carry the newest read that waits, so that the answers confirm it and all before it. */
 export function broadcastHeartbeat(raft: Raft): void {
   const context = raft.readOnly.lastPendingContext() ?? emptyBytes;
-  for (const { id, progress } of raft.tracker.peers) {
-    if (id === raft.id) continue;
-    // Not beyond what the member is known to hold: it could not commit what it does not have.
-    const commit = Math.min(progress.match, raft.log.committed);
-    const message = newMessage(MessageType.MSG_HEARTBEAT, id);
-    message.commit = commit;
-    message.context = context;
-    raft.send(message);
-    progress.sentCommit(commit);
-  }
+  for (const peer of raft.tracker.peers) if (peer.id !== raft.id) sendHeartbeat(raft, peer, context);
+}
+
+function sendHeartbeat(raft: Raft, { id, progress }: Peer, context: Buffer): void {
+  // Not beyond what the member is known to hold: it could not commit what it does not have.
+  const commit = Math.min(progress.match, raft.log.committed);
+  const message = newMessage(MessageType.MSG_HEARTBEAT, id);
+  message.commit = commit;
+  message.context = context;
+  raft.send(message);
+  progress.sentCommit(commit);
 }

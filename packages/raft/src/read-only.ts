@@ -8,7 +8,7 @@
  * arithmetic as the commit index. Numbers are only compared within a term: answers of another term never get here.
  */
 import { invariant, type MemberId } from '@quorate/base';
-import { type AckIndexer, type JointVoters, jointCommitted } from './quorum.ts';
+import { type AckIndexer, type JointVoters, jointCommitted, jointIds } from './quorum.ts';
 
 /** A read that a member, or this one, asked for. */
 export interface ReadRequest {
@@ -27,17 +27,28 @@ export interface ReadRound {
 /** Reads a leader keeps at once, waiting for confirmation or for its first commit; further ones are dropped and asked again. */
 export const pendingReadsMax = 4096;
 
+/** Of so many reads one is confirmed by whoever is quickest, and its quorum is asked from then on. */
+const openReadEvery = 64;
+/** With so many reads under way, whoever is asked is slow. */
+const slowPendingMin = 4;
+
 /** Bytes of a round number in a heartbeat's context. */
 const roundBytes = 6;
 
 export class ReadOnly implements AckIndexer {
   readonly #self: MemberId;
+  readonly #thrifty: boolean;
   #rounds: ReadRound[] = [];
   #lastRound = 0;
   readonly #acked = new Map<MemberId, number>();
+  /** Those who confirmed the last reads, this member left out: a quorum of the present configuration. Empty when there is none known. */
+  #quorum: readonly MemberId[] = [];
+  #untilOpen = openReadEvery;
 
-  constructor(self: MemberId) {
+  /** `thrifty`: see RaftConfig.thriftyReads. */
+  constructor(self: MemberId, thrifty = false) {
     this.#self = self;
+    this.#thrifty = thrifty;
   }
 
   get pending(): number {
@@ -57,6 +68,26 @@ export class ReadOnly implements AckIndexer {
     return last === undefined ? undefined : encodeRound(last.number);
   }
 
+  /** Who should be asked to confirm the newest read; undefined for everyone. */
+  whomToAsk(): readonly MemberId[] | undefined {
+    this.#untilOpen--;
+    if (this.#quorum.length > 0 && this.#untilOpen > 0 && this.#rounds.length < slowPendingMin) return this.#quorum;
+    this.#untilOpen = openReadEvery;
+    return undefined;
+  }
+
+  /** Asks everyone the next time: the configuration is another, or nothing is known yet. */
+  askEveryone(): void {
+    this.#quorum = [];
+  }
+
+  /** Stops relying on `id`. True when reads did. */
+  giveUp(id: MemberId): boolean {
+    if (!this.#quorum.includes(id)) return false;
+    this.askEveryone();
+    return true;
+  }
+
   /** A member answered a heartbeat with this context. */
   acknowledge(from: MemberId, context: Buffer): void {
     if (context.length !== roundBytes) return;
@@ -73,13 +104,22 @@ export class ReadOnly implements AckIndexer {
     const confirmed = jointCommitted(voters, this);
     let count = 0;
     while (count < this.#rounds.length && this.#rounds[count]!.number <= confirmed) count++;
-    return count === 0 ? [] : this.#rounds.splice(0, count);
+    if (count === 0) return [];
+    if (this.#thrifty) this.#noteQuorum(voters, this.#rounds[count - 1]!.number);
+    return this.#rounds.splice(0, count);
+  }
+
+  /** At the moment a quorum is complete, those who confirmed are the quickest. */
+  #noteQuorum(voters: JointVoters, round: number): void {
+    const confirmed = (id: MemberId): boolean => id !== this.#self && (this.#acked.get(id) ?? 0) >= round;
+    this.#quorum = jointIds(voters).filter(confirmed);
   }
 
   /** Forgets all reads and answers: a new term begins. Numbers go on. */
   reset(): void {
     this.#rounds = [];
     this.#acked.clear();
+    this.askEveryone();
   }
 }
 

@@ -60,6 +60,7 @@ export function applyConfChange(raft: Raft, change: ConfChangeV2): ConfState {
 /** Replaces configuration and progress, and notes what this member is in it. */
 export function switchMembership(raft: Raft, membership: Membership, progress: ProgressMap): void {
   raft.tracker.switchTo(membership, progress);
+  raft.readOnly.askEveryone();
   raft.learner = progress.get(raft.id)?.learner ?? false;
   const { voters, learners } = membership;
   raft.logger.info('switched configuration', {

@@ -6,7 +6,7 @@ import { formatId, invariant, noMember } from '@quorate/base';
 import type { Entry, Message } from '@quorate/proto';
 import { type Progress, ProgressState } from './progress.ts';
 import type { Raft, StepResult } from './raft.ts';
-import { answerConfirmedReads, broadcastHeartbeat, read } from './read-index.ts';
+import { answerConfirmedReads, broadcastHeartbeat, read, readsLost } from './read-index.ts';
 import { refuseConfChange } from './reconfigure.ts';
 import { advanceCommit, broadcastAppend, maybeSendAppend, sendCommit, sendRemaining } from './replication.ts';
 import type { Peer } from './tracker.ts';
@@ -48,6 +48,7 @@ export function stepLeader(raft: Raft, message: Message): StepResult {
     case MessageType.MSG_UNREACHABLE:
       // What was sent ahead is probably lost: find out where the member stands before sending more.
       if (progress.state === ProgressState.replicate) progress.becomeProbe();
+      readsLost(raft, message.from);
       raft.logger.debug('member is unreachable', { id: formatId(message.from) });
       return 'taken';
     case MessageType.MSG_TRANSFER_LEADER:

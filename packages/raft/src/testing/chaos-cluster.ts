@@ -19,6 +19,7 @@ export interface ChaosOptions {
   readonly preVote: boolean;
   readonly checkQuorum: boolean;
   readonly quietCommits: boolean;
+  readonly thriftyReads: boolean;
   readonly maxInflightMsgs: number;
   readonly maxSizePerMsg: number;
   readonly maxCommittedSizePerReady: number;
