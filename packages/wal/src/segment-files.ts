@@ -42,7 +42,7 @@ export class SegmentFiles {
   async write(position: number, chunks: readonly Uint8Array[], sizeBytes: number): Promise<void> {
     const active = this.#active!;
     await onDisk('sync', this.#path(active.name), () => active.file.writeAndSync(position, chunks));
-    if (position + sizeBytes > active.sizeBytes / 2) this.#spare.prepare();
+    this.#spare.prepare((position + sizeBytes) / active.sizeBytes);
   }
 
   /** Begins a segment with its header and first group. */

@@ -41,8 +41,8 @@ test('filling ahead makes one piece durable at a time and pauses in between', as
   const spare = spareOn(disk, clock, 3 * piece + 8);
   const done: string[] = [];
   disk.before = ({ kind }) => void done.push(kind);
-  spare.prepare();
-  spare.prepare();
+  spare.prepare(0.3);
+  spare.prepare(0.3);
   await settle();
   expect(done).toEqual(['remove', 'create', 'write', 'sync']);
   clock.advance(4);
@@ -57,11 +57,34 @@ test('filling ahead makes one piece durable at a time and pauses in between', as
   expect(await isZero(await spare.take(3 * piece + 8), 3 * piece + 8)).toBe(true);
 });
 
+test('when the log is quicker than it, pieces are larger, and it does not pause until it is ahead again', async () => {
+  const disk = new FaultDisk();
+  const clock = new ManualClock();
+  const spare = spareOn(disk, clock, 64 * piece);
+  const sizes: number[] = [];
+  disk.before = ({ kind, bytes = 0 }) => void (kind === 'write' && sizes.push(bytes / piece));
+  spare.prepare(0.2);
+  await settle();
+  expect(sizes).toEqual([]);
+  spare.prepare(0.5);
+  await settle();
+  await settle();
+  expect(sizes).toEqual(Array(8).fill(4));
+  clock.advance(5);
+  await settle();
+  expect(sizes.slice(8)).toEqual([1]);
+  spare.prepare(0.75);
+  clock.advance(5);
+  await settle();
+  await settle();
+  expect(sizes.slice(9)).toEqual([...Array(7).fill(4), 1, 1, 1]);
+});
+
 test('who needs it now waits for one pause at most', async () => {
   const disk = new FaultDisk();
   const clock = new ManualClock();
   const spare = spareOn(disk, clock, 8 * piece);
-  spare.prepare();
+  spare.prepare(0.3);
   await settle();
   const taken = spare.take(8 * piece);
   clock.advance(5);
@@ -72,7 +95,7 @@ test('one of another size is made from it; without one it is made at once', asyn
   const disk = new FaultDisk();
   const clock = new ManualClock();
   const spare = spareOn(disk, clock, 4096);
-  spare.prepare();
+  spare.prepare(0.3);
   expect(await isZero(await spare.take(10_000), 10_000)).toBe(true);
   expect(await isZero(await spare.take(5000), 5000)).toBe(true);
 });
@@ -81,7 +104,7 @@ test('closing stops it in the middle and removes the file', async () => {
   const disk = new FaultDisk();
   const clock = new ManualClock();
   const spare = spareOn(disk, clock, segmentSizeDefault);
-  spare.prepare();
+  spare.prepare(0.3);
   await settle();
   const closed = spare.close();
   clock.advance(5);
@@ -96,7 +119,7 @@ test('a directory in which not even removing works is left to the next cut', asy
   disk.before = ({ kind }) => {
     if (kind !== 'create') throw new Error('EIO: i/o error');
   };
-  spare.prepare();
+  spare.prepare(0.3);
   await settle();
   await expect(spare.take(4096)).rejects.toThrow('cannot write wal: EIO');
   disk.before = () => {};
