@@ -10,9 +10,15 @@ const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const kvdProgram = join(root, 'packages', 'kvd', 'bin', 'kvd.js');
 export const kvctlProgram: string = join(root, 'packages', 'kvctl', 'bin', 'kvctl.js');
 
-/** Below the range from which the kernel takes ports of outgoing connections: those could take ours while a member is down. */
-const ports = { from: 20_000, to: 32_000 };
-let nextPort: number = ports.from + Math.floor(Math.random() * (ports.to - ports.from));
+/**
+ * Below the range from which the kernel takes ports of outgoing connections: those could take ours while a member is down. Test files
+ * that run beside each other take theirs from parts of it: a port that is free here and now may be what the other just chose.
+ */
+const parts = 8;
+const partSize = 1_500;
+const part = Number(process.env['VITEST_POOL_ID'] ?? 0) % parts;
+const ports = { from: 20_000 + part * partSize, to: 20_000 + (part + 1) * partSize };
+let nextPort: number = ports.from + Math.floor(Math.random() * partSize);
 
 /** Ports nobody listens on now. No port is given out twice before all of them were. */
 export async function freePorts(count: number): Promise<number[]> {
