@@ -97,6 +97,23 @@ test('stopping answers everything that waits and refuses what comes later', () =
   expect(() => proposals.propose(put(), () => {})).toThrow(new KvError('stopped'));
 });
 
+test('who is told that it is over may have others told: each is answered once', () => {
+  for (const end of [(all: Proposals) => all.stop(new KvError('stopped')), (all: Proposals) => all.expire()]) {
+    const { clock, queued, proposals } = setUp();
+    const answers: number[] = [];
+    for (let i = 0; i < 20; i++) {
+      proposals.propose(put(), () => {
+        answers.push(i);
+        for (const { id } of queued) proposals.resolve(id, applied);
+      });
+    }
+    clock.advance(7_000);
+    end(proposals);
+    expect(answers.sort((x, y) => x - y)).toEqual(Array.from({ length: 20 }, (_, i) => i));
+    expect(proposals.pendingCount).toBe(0);
+  }
+});
+
 function encodedFits(proposals: Proposals, valueBytes: number): boolean {
   try {
     proposals.propose(put(valueBytes), () => {});

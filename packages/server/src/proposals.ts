@@ -110,7 +110,7 @@ export class Proposals {
   expire(): void {
     const deadline = this.#options.clock.nowMs() - this.#options.timeoutMs;
     for (const proposal of this.#pending.all()) {
-      if (proposal.startedMs > deadline) continue;
+      if (!proposal.waiting || proposal.startedMs > deadline) continue;
       this.#failed.add();
       this.#answer(proposal, this.#options.timeoutError(proposal.startedMs));
     }
@@ -119,7 +119,8 @@ export class Proposals {
   /** Answers all and refuses what comes later. */
   stop(error: KvError): void {
     this.#stopped = error;
-    for (const proposal of this.#pending.all()) this.#answer(proposal, error);
+    // Whoever is told may have others told.
+    for (const proposal of this.#pending.all()) if (proposal.waiting) this.#answer(proposal, error);
   }
 
   #answer(proposal: Proposal, outcome: ApplyResult | KvError): void {
