@@ -88,8 +88,8 @@ export class SortedMap<V> {
   /** Where `key` is in #keys; negative when it is not there. */
   #find(key: Key): number {
     const keys = this.#keys;
-    const last = keys.length - 1;
-    if (last < 0 || key > keys[last]!) return -1;
+    // Most reads are of rows that the store has already: their revisions are below all that wait here.
+    if (keys.length === 0 || key < keys[0]!) return -1;
     const at = lowerBound(keys, key);
     return keys[at] === key ? at : -1;
   }

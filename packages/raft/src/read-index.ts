@@ -5,7 +5,6 @@
 import type { MemberId } from '@quorate/base';
 import type { Raft, StepResult } from './raft.ts';
 import { pendingReadsMax, type ReadRequest } from './read-only.ts';
-import type { Peer } from './tracker.ts';
 import { emptyBytes, MessageType, newMessage } from './types.ts';
 
 /** Takes a read of this member or of one that forwarded it. */
@@ -30,13 +29,7 @@ function startReads(raft: Raft, requests: readonly ReadRequest[]): void {
     return;
   }
   for (const request of requests) readOnly.add(log.committed, request);
-  const asked = readOnly.whomToAsk();
-  if (asked === undefined) {
-    broadcastHeartbeat(raft);
-    return;
-  }
-  const context = readOnly.lastPendingContext() ?? emptyBytes;
-  for (const id of asked) sendHeartbeat(raft, { id, progress: tracker.progress.get(id)! }, context);
+  broadcastHeartbeat(raft, readOnly.whomToAsk());
 }
 
 /** `id` cannot be reached: reads that wait for its answer ask the others. */
@@ -69,18 +62,20 @@ function answerRead(raft: Raft, request: ReadRequest, index: number): void {
   raft.send(response);
 }
 
-/** Sends heartbeats to everyone. They carry the newest read that waits, so that the answers confirm it and all before it. */
-export function broadcastHeartbeat(raft: Raft): void {
+/**
+ * Sends heartbeats to everyone, or to those in `only`. They carry the newest read that waits, so that the answers confirm it and all
+ * before it.
+ */
+export function broadcastHeartbeat(raft: Raft, only?: readonly MemberId[]): void {
   const context = raft.readOnly.lastPendingContext() ?? emptyBytes;
-  for (const peer of raft.tracker.peers) if (peer.id !== raft.id) sendHeartbeat(raft, peer, context);
-}
-
-function sendHeartbeat(raft: Raft, { id, progress }: Peer, context: Buffer): void {
-  // Not beyond what the member is known to hold: it could not commit what it does not have.
-  const commit = Math.min(progress.match, raft.log.committed);
-  const message = newMessage(MessageType.MSG_HEARTBEAT, id);
-  message.commit = commit;
-  message.context = context;
-  raft.send(message);
-  progress.sentCommit(commit);
+  for (const { id, progress } of raft.tracker.peers) {
+    if (id === raft.id || only?.includes(id) === false) continue;
+    // Not beyond what the member is known to hold: it could not commit what it does not have.
+    const commit = Math.min(progress.match, raft.log.committed);
+    const message = newMessage(MessageType.MSG_HEARTBEAT, id);
+    message.commit = commit;
+    message.context = context;
+    raft.send(message);
+    progress.sentCommit(commit);
+  }
 }

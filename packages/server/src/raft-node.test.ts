@@ -97,8 +97,9 @@ function leader() {
       if (entries.length > 0) appends.push(entries.map(({ data }) => data.toString()));
     },
     sync: () => {
-      if (!disk.hangs && disk.takesMs === 0) return Promise.resolve();
-      if (!disk.hangs) return new Promise<void>((done) => void clock.after(disk.takesMs, done));
+      const { hangs, takesMs } = disk;
+      if (!hangs)
+        return takesMs === 0 ? Promise.resolve() : new Promise<void>((done) => void clock.after(takesMs, done));
       disk.syncStartedAtMs = clock.nowMs();
       return new Promise<void>(() => {});
     },
@@ -229,7 +230,7 @@ describe('a hundred callers who ask again as soon as they are answered, 0.01 ms 
   async function groupSizes(takesMs: number): Promise<number[]> {
     const { clock, node, disk, callers, settle, appends } = leader();
     await settle();
-    Object.assign(disk, { takesMs });
+    disk.takesMs = takesMs;
     appends.length = 0;
     let left = 2_000;
     callers.onApply = () => {

@@ -44,7 +44,7 @@ export class ReadIndex {
   readonly #options: ReadIndexOptions;
   /** Reads that no round has taken yet. */
   #arriving: Read[] = [];
-  /** Under way, {@link roundsMax} at most. */
+  /** Under way, in order of their start, {@link roundsMax} at most. */
   #rounds: Round[] = [];
   /** Confirmed, waiting for their index to be applied; ascending. */
   readonly #confirmed: { readonly index: number; reads: Read[] }[] = [];
@@ -95,9 +95,10 @@ export class ReadIndex {
   /** Raft confirmed the round with this context at `index`. Contexts of given-up attempts are ignored. */
   onReadState(context: Buffer, index: number): void {
     const id = roundOf(this.#options.memberId, context);
-    const round = this.#rounds.find((known) => known.id === id);
+    const at = this.#rounds.findIndex((known) => known.id === id);
+    const round = this.#rounds[at];
     if (round === undefined) return;
-    this.#rounds.splice(this.#rounds.indexOf(round), 1);
+    this.#rounds.splice(at, 1);
     if (index <= this.#options.appliedIndex()) {
       finish(round.reads, undefined);
     } else {
@@ -123,11 +124,9 @@ export class ReadIndex {
   /** Asks again for rounds that are late and gives up reads whose time is over. Called once per tick. */
   tick(): void {
     const now = this.#options.clock.nowMs();
-    const late = this.#rounds.filter((round) => now - round.sentMs >= retryMs);
-    if (late.length > 0) this.#rounds = this.#rounds.filter((round) => !late.includes(round));
-    for (const round of late) {
+    while (this.#rounds.length > 0 && now - this.#rounds[0]!.sentMs >= retryMs) {
       this.#slow.add();
-      this.#arriving.push(...round.reads);
+      this.#arriving.push(...this.#rounds.shift()!.reads);
     }
     this.#arriving = this.#dropExpired(this.#arriving, now);
     for (const waiting of this.#confirmed) waiting.reads = this.#dropExpired(waiting.reads, now);
