@@ -17,7 +17,7 @@ function slow(bytes: Uint8Array, seed: number, polynomial: number): number {
 // Around the lengths where another implementation takes over.
 const bytes = fc.oneof(
   fc.uint8Array({ maxLength: 80 }),
-  fc.uint8Array({ minLength: 250, maxLength: 260 }),
+  fc.uint8Array({ minLength: 500, maxLength: 530 }),
   fc.uint8Array({ minLength: 1000, maxLength: 1100 }),
 );
 const seed = fc.nat(0xffff_ffff);
@@ -40,8 +40,7 @@ test('a range gives what a view of it gives', () => {
   fc.assert(
     fc.property(bytes, bytes, bytes, seed, (before, middle, after, start) => {
       const all = Buffer.concat([before, middle, after]);
-      const range = { start: before.length, end: before.length + middle.length };
-      expect(crcRange(all, range, start)).toBe(crc(middle, start));
+      expect(crcRange(all, before.length, before.length + middle.length, start)).toBe(crc(middle, start));
     }),
   );
 });

@@ -177,12 +177,12 @@ export function addRecordFlags(bytes: Buffer, at: number, flags: number, seed: n
 
 /** Writes the checksum of the header at `at`; alone when only the salt changes. */
 export function writeHeaderCrc(bytes: Buffer, at: number, seed: number): void {
-  bytes.writeUInt32LE(crcRange(bytes, { start: at, end: at + headerCrcAt }, seed), at + headerCrcAt);
+  bytes.writeUInt32LE(crcRange(bytes, at, at + headerCrcAt, seed), at + headerCrcAt);
 }
 
 /** True when `bytes` hold, at `at`, a record header of the segment with this seed. The place must have 32 bytes. */
 export function hasRecordHeader(bytes: Buffer, at: number, seed: number): boolean {
-  return crcRange(bytes, { start: at, end: at + headerCrcAt }, seed) === bytes.readUInt32LE(at + headerCrcAt);
+  return crcRange(bytes, at, at + headerCrcAt, seed) === bytes.readUInt32LE(at + headerCrcAt);
 }
 
 /** The record header at `at`; meaningful only when {@link hasRecordHeader}. */

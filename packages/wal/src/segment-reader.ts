@@ -195,7 +195,7 @@ class SegmentReader {
     if (end > this.#bytes.length) {
       return this.#stop('record longer than its segment', { actual: header.length }, true);
     }
-    const chain = crcRange(this.#bytes, { start, end }, this.#chain);
+    const chain = crcRange(this.#bytes, start, end, this.#chain);
     if (chain !== header.chain) {
       return this.#stop('record checksum mismatch', { expected: header.chain, actual: chain });
     }

@@ -268,7 +268,7 @@ export class Stage {
       this.#finishRecord(group, { type: RecordType.entry, length, copied: length, chain: this.#chain });
       return;
     }
-    const chain = crc(data, crcRange(group.staging, { start, end: prefixEnd }, this.#chain));
+    const chain = crc(data, crcRange(group.staging, start, prefixEnd, this.#chain));
     this.#finishRecord(group, { type: RecordType.entry, length, copied: prefix, chain }, data);
   }
 
@@ -288,7 +288,7 @@ export class Stage {
     // At most seven bytes: a call would cost more.
     for (let i = payloadEnd; i < end; i++) group.staging[i] = 0;
     const start = large === undefined ? at + recordHeaderBytes : payloadEnd;
-    this.#chain = crcRange(group.staging, { start, end }, record.chain);
+    this.#chain = crcRange(group.staging, start, end, record.chain);
     const header = { length, type, flags: 0, lsn: this.#lsn, group: group.number, chain: this.#chain };
     writeRecordHeader(group.staging, at, header, this.#seed);
     group.lastHeaderAt = at;
