@@ -9,6 +9,7 @@ import {
   type HeaderPrefix,
   type KvError,
   LeaseGrantResponse,
+  type PutResponse,
 } from '@quorate/proto';
 import type { Outcome } from './applier.ts';
 
@@ -16,6 +17,8 @@ import type { Outcome } from './applier.ts';
 export interface Applied {
   /** Encoded response message, header included. */
   readonly response: Buffer;
+  /** The same message for callers without a wire between; undefined where it is put together from stored bytes. */
+  readonly message?: unknown;
   /** The revision in its header. */
   readonly revision: number;
   /** Of a compaction only: settles when this member has removed what the compaction forgets (see mvcc's Compaction). */
@@ -25,8 +28,31 @@ export interface Applied {
 /** What a caller is told: the response, or why the request was refused. */
 export type ApplyResult = Applied | KvError;
 
-/** Encodes an outcome. */
+/** A put that answers with nothing but a header: made into what its caller takes, bytes or a message. */
+class AppliedPut implements Applied {
+  readonly revision: number;
+  readonly physical = undefined;
+  private readonly headerPrefix: HeaderPrefix;
+
+  constructor(revision: number, headerPrefix: HeaderPrefix) {
+    this.revision = revision;
+    this.headerPrefix = headerPrefix;
+  }
+
+  get response(): Buffer {
+    const { headerPrefix, revision } = this;
+    return encodeHeaderResponse({ headerPrefix, revision });
+  }
+
+  get message(): PutResponse {
+    const { clusterId, memberId, raftTerm } = this.headerPrefix.header;
+    return { header: { clusterId, memberId, revision: this.revision, raftTerm }, prevKv: undefined };
+  }
+}
+
+/** Encodes an outcome, or leaves that to whoever takes it. */
 export function encodeOutcome(outcome: Outcome, headerPrefix: HeaderPrefix): Applied {
+  if (outcome.op === 'put' && outcome.prevKv === undefined) return new AppliedPut(outcome.revision, headerPrefix);
   const physical = outcome.op === 'compaction' ? outcome.physical : undefined;
   return { response: encodeResponse(outcome, headerPrefix), revision: outcome.revision, physical };
 }

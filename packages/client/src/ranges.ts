@@ -68,8 +68,11 @@ export function rangeRequest(key: Bytes, options: GetOptions = {}): RangeRequest
   });
 }
 
-export function putRequest(key: Bytes, value: Bytes, options: PutOptions = {}): PutRequest {
-  return PutRequest.create({ ...options, key: toBuffer(key), value: toBuffer(value) });
+export function putRequest(key: Bytes, value: Bytes, options?: PutOptions): PutRequest {
+  const request = PutRequest.create(options);
+  request.key = toBuffer(key);
+  request.value = toBuffer(value);
+  return request;
 }
 
 export function deleteRequest(key: Bytes, options: DeleteOptions = {}): DeleteRangeRequest {

@@ -2,6 +2,7 @@
  * The pieces spliced responses are made of: the response header, most of which stays the same between elections and is encoded
  * once, and the few kinds of fields those responses have.
  */
+import { ResponseHeader } from './gen/etcdserverpb.ts';
 import { emptyBytes, sizeBigint, sizeDelimited, sizeInt64 } from './wire.ts';
 import { Writer } from './writer.ts';
 
@@ -11,10 +12,12 @@ export interface HeaderPrefix {
   readonly ids: Buffer;
   /** Field 4: the raft term. */
   readonly term: Buffer;
+  /** What they say; revision 0. */
+  readonly header: Readonly<ResponseHeader>;
 }
 
 /** Operations inside a transaction answer with a header that holds only the revision (etcd server/etcdserver/txn). */
-export const noPrefix: HeaderPrefix = { ids: emptyBytes, term: emptyBytes };
+export const noPrefix: HeaderPrefix = { ids: emptyBytes, term: emptyBytes, header: ResponseHeader.create() };
 
 /** Encodes what rarely changes of a header, to be kept until the term does. */
 export function encodeHeaderPrefix(header: {
@@ -28,7 +31,7 @@ export function encodeHeaderPrefix(header: {
   writeId(ids, 16, memberId);
   const term = new Writer(sizeNumber(raftTerm));
   writeNumber(term, 32, raftTerm);
-  return { ids: ids.finish(), term: term.finish() };
+  return { ids: ids.finish(), term: term.finish(), header: ResponseHeader.create(header) };
 }
 
 /** Bytes of field 1 of every response, which is present even when the header is empty. */

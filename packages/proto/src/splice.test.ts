@@ -187,5 +187,6 @@ test('the prefix of a member without identity is empty', () => {
   expect(encodeHeaderPrefix({ clusterId: 0n, memberId: 0n, raftTerm: 0 })).toEqual({
     ids: emptyBytes,
     term: emptyBytes,
+    header: ResponseHeader.create(),
   });
 });

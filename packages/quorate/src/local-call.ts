@@ -1,6 +1,6 @@
 /**
- * Calls of a member's services without a network between. Requests go in as they are, nothing is encoded on the way in; answers
- * come encoded, because the member puts them together from stored bytes, and are decoded into views of those.
+ * Calls of a member's services without a network between. Requests go in as they are, nothing is encoded on the way in. An
+ * answer that the member puts together from stored bytes comes encoded and is decoded into views of those; that of a put comes as it is.
  */
 import { FatalError, type IdTable, type Numbered } from '@quorate/base';
 import { Mailbox } from '@quorate/client';
@@ -92,6 +92,10 @@ export class LocalUnary<Res> extends LocalCall implements Reply<Res>, Abortable 
     this.#outcome = outcome;
     this.#open = open;
     open.add(this);
+  }
+
+  get takesMessages(): boolean {
+    return true;
   }
 
   ok(response: Res): void {

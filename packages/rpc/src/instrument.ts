@@ -124,6 +124,10 @@ class ObservedReply implements Reply<unknown> {
     stats.received.add();
   }
 
+  get takesMessages(): boolean {
+    return this.#reply.takesMessages === true;
+  }
+
   ok(response: unknown): void {
     this.#stats.sent.add();
     this.#stats.end(Status.OK, this.#beganMs);

@@ -37,6 +37,8 @@ export interface ServerCall {
 
 /** Where a unary (or client-streaming) handler answers. */
 export interface Reply<Res> {
+  /** There is no wire behind it: a message that is not encoded yet is best given to {@link ok}. Default false. */
+  readonly takesMessages?: boolean;
   ok(response: Res): void;
   /** An answer that is encoded already. */
   encoded(bytes: Buffer): void;

@@ -16,5 +16,6 @@ export function answerProposal(reply: Reply<unknown>, propose: (done: ProposalDo
 /** What came of a proposal, to its caller. */
 export function answer(reply: Reply<unknown>, outcome: ApplyResult | KvError): void {
   if (outcome instanceof KvError) reply.fail(outcome);
+  else if (reply.takesMessages === true && outcome.message !== undefined) reply.ok(outcome.message);
   else reply.encoded(outcome.response);
 }
