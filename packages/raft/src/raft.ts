@@ -24,6 +24,7 @@ import {
   emptyBytes,
   entriesSizeBytes,
   MessageType,
+  messageTypeName,
   newEntry,
   newMessage,
   payloadSizeBytes,
@@ -274,7 +275,8 @@ export class Raft {
     // A pre-vote does not change our term, and neither does its grant, which carries the term asked for.
     if (type === MessageType.MSG_PRE_VOTE) return true;
     if (type === MessageType.MSG_PRE_VOTE_RESP && !message.reject) return true;
-    this.logger.info('received a message with a higher term', { type, from: formatId(message.from), term });
+    const facts = { type: messageTypeName(type), from: formatId(message.from), term };
+    this.logger.info('received a message with a higher term', facts);
     const fromLeader =
       type === MessageType.MSG_APP || type === MessageType.MSG_HEARTBEAT || type === MessageType.MSG_SNAP;
     this.becomeFollower(term, fromLeader ? message.from : noMember);
@@ -311,7 +313,7 @@ export class Raft {
         this.#snapshotStored(message);
         return;
       default:
-        this.logger.info('ignored a message with a lower term', { type: message.type, from: formatId(message.from) });
+        this.logger.debug('ignored a message with a lower term', { type: message.type, from: formatId(message.from) });
     }
   }
 

@@ -51,7 +51,7 @@ export function stepFollower(raft: Raft, message: Message): StepResult {
 export function stepCandidate(raft: Raft, message: Message): StepResult {
   switch (message.type) {
     case MessageType.MSG_PROP:
-      raft.logger.info('dropped a proposal: no leader', { term: raft.term });
+      raft.logger.debug('dropped a proposal: no leader', { term: raft.term });
       return 'dropped';
     case MessageType.MSG_READ_INDEX:
     case MessageType.MSG_TRANSFER_LEADER:
@@ -89,7 +89,7 @@ function followLeader(raft: Raft, leader: MemberId): void {
 
 function forwardToLeader(raft: Raft, message: Message): StepResult {
   if (raft.leader === noMember) {
-    raft.logger.info('no leader to forward to', { type: message.type, term: raft.term });
+    raft.logger.debug('no leader to forward to', { type: message.type, term: raft.term });
     return 'dropped';
   }
   message.to = raft.leader;

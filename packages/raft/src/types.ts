@@ -48,6 +48,11 @@ export const MessageType: typeof WireMessageType = {
   MSG_FORGET_LEADER: 23,
 };
 
+/** What log lines call a message type: its name on the wire. */
+export function messageTypeName(type: number): string {
+  return Object.entries(MessageType).find(([, number]) => number === type)?.[0] ?? String(type);
+}
+
 /** Entry types, as on the wire. */
 export const EntryType: typeof WireEntryType = {
   ENTRY_NORMAL: 0,

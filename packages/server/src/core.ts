@@ -185,15 +185,10 @@ export class MemberCore {
   }
 
   #buildLeadership(): Leadership {
-    const { clock, meter, peers } = this.runtime;
+    const { clock, logger, meter, peers } = this.runtime;
     const connectedSinceMs = (peer: MemberId): number | undefined => peers.connectedSinceMs(peer);
-    return new Leadership({
-      memberId: this.memberId,
-      clock,
-      meter,
-      electionMs: this.config.electionMs,
-      connectedSinceMs,
-    });
+    const { electionMs } = this.config;
+    return new Leadership({ memberId: this.memberId, clock, logger, meter, electionMs, connectedSinceMs });
   }
 
   #buildProposals(): Proposals {

@@ -1,7 +1,7 @@
-import { type MemberId, noMember, silentLogger, silentMeter } from '@quorate/base';
+import { type MemberId, noMember, silentLogger } from '@quorate/base';
 import { describe, expect, test } from 'vitest';
-import { Leadership } from './leadership.ts';
 import { LeadershipHandOver } from './leadership-hand-over.ts';
+import { leadershipOfFirst } from './testing/leadership.ts';
 import { ManualClock } from './testing/manual-clock.ts';
 
 /** Member 1 of voters 1, 2 and 3, and learner 4, which all are connected; 3 for longest. */
@@ -14,7 +14,7 @@ function setUp({ voters = [1n, 2n, 3n] }: { voters?: readonly MemberId[] } = {})
     [4n, 100],
   ]);
   const connectedSinceMs = (id: MemberId): number | undefined => connected.get(id);
-  const leadership = new Leadership({ memberId: 1n, clock, meter: silentMeter, electionMs: 1_000, connectedSinceMs });
+  const leadership = leadershipOfFirst(clock, connectedSinceMs);
   const done: string[] = [];
   const handOver = new LeadershipHandOver({
     memberId: 1n,

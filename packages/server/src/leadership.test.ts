@@ -1,19 +1,19 @@
-import { noMember, silentMeter } from '@quorate/base';
+import { type Logger, noMember, silentLogger } from '@quorate/base';
 import { describe, expect, test } from 'vitest';
-import { Leadership } from './leadership.ts';
+import { leadershipOfFirst } from './testing/leadership.ts';
 import { ManualClock } from './testing/manual-clock.ts';
+
+/** Keeps what is of interest to operators. */
+function recorder(lines: string[]): Logger {
+  return { ...silentLogger, info: (message, facts) => lines.push(`${message} ${facts?.['leader']}`) };
+}
 
 function setUp() {
   const clock = new ManualClock();
   const connected = new Map<bigint, number>();
-  const leadership = new Leadership({
-    memberId: 1n,
-    clock,
-    meter: silentMeter,
-    electionMs: 1_000,
-    connectedSinceMs: (peer) => connected.get(peer),
-  });
-  return { clock, connected, leadership };
+  const lines: string[] = [];
+  const leadership = leadershipOfFirst(clock, (peer) => connected.get(peer), recorder(lines));
+  return { clock, connected, leadership, lines };
 }
 
 describe('a request that timed out', () => {
@@ -62,4 +62,14 @@ describe('waiting for a leader', () => {
     clock.advance(1_000);
     expect(await never).toBe(false);
   });
+});
+
+test('elections and losses are logged, once each', () => {
+  const { leadership, lines } = setUp();
+  leadership.changed(1n);
+  leadership.changed(1n);
+  leadership.changed(noMember);
+  leadership.changed(noMember);
+  leadership.changed(0xabn);
+  expect(lines).toEqual(['elected leader 1', 'lost leader 1', 'elected leader ab']);
 });

@@ -1,12 +1,22 @@
 /**
  * What this member sees of leadership: who leads, since when, and what that says about a request that timed out.
  */
-import { type Clock, type Counter, type Gauge, type MemberId, type Meter, noMember } from '@quorate/base';
+import {
+  type Clock,
+  type Counter,
+  formatId,
+  type Gauge,
+  type Logger,
+  type MemberId,
+  type Meter,
+  noMember,
+} from '@quorate/base';
 import { KvError } from '@quorate/proto';
 
 export interface LeadershipOptions {
   readonly memberId: MemberId;
   readonly clock: Clock;
+  readonly logger: Logger;
   readonly meter: Meter;
   readonly electionMs: number;
   /** Since when a peer is connected without a break; undefined while it is not. */
@@ -76,10 +86,13 @@ export class Leadership {
 
   changed(leader: MemberId): void {
     if (leader === this.#leader) return;
-    const now = this.#options.clock.nowMs();
+    const { clock, logger } = this.#options;
+    const now = clock.nowMs();
     if (leader === noMember) {
       this.#lostMs = now;
+      logger.info('lost leader', { leader: formatId(this.#leader) });
     } else {
+      logger.info('elected leader', { leader: formatId(leader) });
       this.#electedMs = now;
       this.#changes.add();
     }

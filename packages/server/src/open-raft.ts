@@ -41,6 +41,7 @@ export function openRaft(config: MemberConfig, runtime: Runtime, booted: Booted,
     checkQuorum: true,
     preVote: config.preVote,
     random: runtime.random,
+    logger: runtime.logger,
     confChangeCodec,
     ...raftLimits,
   });

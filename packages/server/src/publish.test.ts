@@ -1,9 +1,9 @@
 import type { ApplyResult } from '@quorate/apply';
-import { type MemberId, silentLogger, silentMeter } from '@quorate/base';
+import { type MemberId, silentLogger } from '@quorate/base';
 import { type InternalRaftRequest, KvError, MemberAttributesSet } from '@quorate/proto';
 import { expect, test } from 'vitest';
-import { Leadership } from './leadership.ts';
 import { publish } from './publish.ts';
+import { leadershipOfFirst } from './testing/leadership.ts';
 import { ManualClock } from './testing/manual-clock.ts';
 
 const timeoutMs = 7_000;
@@ -12,7 +12,7 @@ const applied = { response: Buffer.alloc(0) } as unknown as ApplyResult;
 function setUp() {
   const clock = new ManualClock();
   const connectedSinceMs = (_peer: MemberId): undefined => undefined;
-  const leadership = new Leadership({ memberId: 1n, clock, meter: silentMeter, electionMs: 1_000, connectedSinceMs });
+  const leadership = leadershipOfFirst(clock, connectedSinceMs);
   const proposed: {
     readonly request: InternalRaftRequest;
     readonly answer: (outcome: ApplyResult | KvError) => void;
