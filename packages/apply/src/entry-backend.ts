@@ -7,7 +7,7 @@
  * open for good: commits are refused, and nothing that timers, background work or orderly closing still write reaches the
  * backend before the process ends.
  */
-import type { Backend, BackendView, Bucket, Commit, Defragmentation, Row, RowRange } from '@quorate/backend';
+import type { Backend, BackendView, Bucket, Commit, Defragmentation, Row, RowRange, RowVisit } from '@quorate/backend';
 import { type Clock, FatalError, type Key } from '@quorate/base';
 
 /** Every part of a member's state works on the same one. */
@@ -68,6 +68,11 @@ export class EntryBackend implements Backend {
   range(bucket: Bucket, range: RowRange): Row[] {
     for (let i = 0; i < this.#count; i++) if (this.#buckets[i] === bucket) return this.#mergedRange(bucket, range);
     return this.#backend.range(bucket, range);
+  }
+
+  visit(bucket: Bucket, range: RowRange, visit: RowVisit): void {
+    if (this.#count === 0) this.#backend.visit(bucket, range, visit);
+    else for (const row of this.range(bucket, range)) if (!visit(row)) return;
   }
 
   put(bucket: Bucket, key: Key, value: Buffer): void {

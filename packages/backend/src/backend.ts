@@ -25,6 +25,26 @@ export interface RowRange {
   readonly reverse?: boolean;
 }
 
+/** Looks at a row, whose value is the store's memory here and changes when the call is over. False: that was enough. */
+export type RowVisit = (row: Row) => boolean;
+
+/** Bytes [at, end) of a buffer. */
+export interface Place {
+  readonly bytes: Buffer;
+  readonly at: number;
+  readonly end: number;
+}
+
+/**
+ * Sees all rows of the key bucket while a store is opened, where opening reads through the store anyway. Nothing here may throw.
+ */
+export interface RowSight {
+  /** The next row in key order, where it lies. The bytes are not to be changed, and what is kept of them is to be copied. */
+  row(key: Place, value: Place): void;
+  /** All rows were shown. Not called for a store that is not read through. */
+  end(): void;
+}
+
 /** A commit under way. */
 export interface Commit {
   /** The batch is in the store: a crash of the process keeps it. */
@@ -53,6 +73,11 @@ export interface Backend {
   get(bucket: Bucket, key: Key): Buffer | undefined;
   /** Rows in key order, staged changes included. Synchronous: keep `limit` small enough for one turn. */
   range(bucket: Bucket, range: RowRange): Row[];
+  /**
+   * The same rows for those who keep none of them, one after the other, without a copy. `visit` must not use the backend, and ends the
+   * walk when it is enough for one turn.
+   */
+  visit(bucket: Bucket, range: RowRange, visit: RowVisit): void;
   /** Stages a put. `value` must not change afterwards. Throws FatalError when the key is longer than 1977 bytes. */
   put(bucket: Bucket, key: Key, value: Buffer): void;
   /** Stages a removal; fine when the key is absent. */
@@ -88,8 +113,8 @@ export interface Backend {
 
 /** Makes, finds and replaces whole backends by name; names are plain file names such as `db` or `db.next`. */
 export interface BackendFactory {
-  /** Opens or creates. Rejects with StorageError when it is open already, or not a store. */
-  open(name: string): Promise<Backend>;
+  /** Opens or creates, and shows `sight` the rows on the way. Rejects with StorageError when it is open already, or not a store. */
+  open(name: string, sight?: RowSight): Promise<Backend>;
   exists(name: string): Promise<boolean>;
   /** Atomically puts the closed backend `from` in the place of the closed (or absent) backend `to`, durably. */
   replace(from: string, to: string): Promise<void>;

@@ -6,10 +6,11 @@
  * later commit is refused with the first error. The process is expected to end.
  */
 import { type Clock, type CrashPoints, Deferred, FatalError, type Histogram, invariant, type Key } from '@quorate/base';
-import type { Backend, BackendView, Commit, Defragmentation, Row, RowRange } from './backend.ts';
+import type { Backend, BackendView, Commit, Defragmentation, Row, RowRange, RowVisit } from './backend.ts';
 import type { Bucket } from './buckets.ts';
 import { type Copies, Defragmenter } from './defragmenter.ts';
 import type { Engine } from './engine.ts';
+import { type RowCursor, takeRows, visitRows } from './row-cursor.ts';
 import { type ChangeSet, WriteBuffer } from './write-buffer.ts';
 
 /**
@@ -90,7 +91,17 @@ export class BufferedBackend implements Backend {
   range(bucket: Bucket, range: RowRange): Row[] {
     this.#mustBeOpen();
     if (isEmpty(range)) return [];
-    return this.#buffer.range(bucket, range, () => this.#engine.cursor(bucket, range));
+    return takeRows(this.#cursor(bucket, range, false), range.limit ?? Number.POSITIVE_INFINITY);
+  }
+
+  visit(bucket: Bucket, range: RowRange, visit: RowVisit): void {
+    this.#mustBeOpen();
+    if (isEmpty(range)) return;
+    visitRows(this.#cursor(bucket, range, true), range.limit ?? Number.POSITIVE_INFINITY, visit);
+  }
+
+  #cursor(bucket: Bucket, range: RowRange, lends: boolean): RowCursor {
+    return this.#buffer.cursor(bucket, range, () => this.#engine.cursor(bucket, range, lends));
   }
 
   put(bucket: Bucket, key: Key, value: Buffer): void {

@@ -9,6 +9,7 @@ import type { Backend, BackendFactory, BackendView, Commit, Row, RowRange } from
 import { allBuckets, type Bucket, buckets } from './buckets.ts';
 import { keyLengthMax } from './buffered-backend.ts';
 import { HurriedClock } from './testing/hurried-clock.ts';
+import { SeenRows } from './testing/seen-rows.ts';
 
 /** A factory under test, on an empty place of its own. */
 export interface FactoryFixture {
@@ -125,6 +126,29 @@ export function testBackend(name: string, options: ConformanceOptions): void {
           }
         });
         view.close();
+      });
+
+      test('are shown one by one until it is enough, whatever their size', async () => {
+        const sizes = [0, 3, 4096, 70_000, 1_572_864, 2];
+        sizes.forEach((size, i) => {
+          backend.put(buckets.key, String(i), Buffer.alloc(size, i + 1));
+        });
+        await backend.commit().done;
+        const expected = sizes.map((size, i) => ({ key: String(i), value: Buffer.alloc(size, i + 1) }));
+        expect(visited(backend, buckets.key, { from: '' })).toEqual(expected);
+        const keys: Key[] = [];
+        backend.visit(buckets.key, { from: '1' }, ({ key }) => keys.push(key) < 3);
+        expect(keys).toEqual(['1', '2', '3']);
+        expect(() =>
+          backend.visit(buckets.key, { from: '' }, () => {
+            throw new Error('seen enough');
+          }),
+        ).toThrow('seen enough');
+        // Values are copies again for everyone else.
+        const kept = backend.get(buckets.key, '1')!;
+        const rows = backend.range(buckets.key, { from: '' });
+        expect(rows).toEqual(expected);
+        expect(kept).toEqual(expected[1]!.value);
       });
 
       test('belong to the reader: later reads and changes to them change nothing', async () => {
@@ -317,6 +341,7 @@ export function testBackend(name: string, options: ConformanceOptions): void {
         const calls: (() => unknown)[] = [
           () => backend.get(buckets.key, 'a'),
           () => backend.range(buckets.key, { from: '' }),
+          () => backend.visit(buckets.key, { from: '' }, () => true),
           () => backend.put(buckets.key, 'a', oneByte),
           () => backend.remove(buckets.key, 'a'),
           () => backend.commit(),
@@ -337,6 +362,22 @@ export function testBackend(name: string, options: ConformanceOptions): void {
         expect(finished).toEqual(['first', 'second']);
         await Promise.all([first, second]);
       });
+    });
+
+    test('whoever sees the keys’ rows while a store is opened is shown all in order, as they are committed, or none and no end', async () => {
+      for (let i = 0; i < 500; i++) {
+        backend.put(buckets.key, `key ${(i * 7) % 500}`, Buffer.alloc((i * 37) % 9_000, i));
+        backend.put(buckets.lease, `lease ${i}`, bytes('other'));
+        if (i % 100 === 0) await backend.commit().done;
+      }
+      for (let i = 0; i < 500; i += 3) backend.remove(buckets.key, `key ${i}`);
+      await backend.commit().done;
+      await backend.close();
+      const seen = new SeenRows();
+      backend = await fixture.factory.open('db', seen);
+      const all = backend.range(buckets.key, { from: '' });
+      expect(all.length).toBe(333);
+      expect(seen).toEqual(seen.ends === 0 ? new SeenRows() : { rows: all, ends: 1 });
     });
 
     describe('the factory', () => {
@@ -484,6 +525,7 @@ class ModelRun {
         break;
       case 'range':
         expectRows(backend.range(step.bucket, step.range), rangeOf(this.#model, step.bucket, step.range));
+        expectRows(visited(backend, step.bucket, step.range), rangeOf(this.#model, step.bucket, step.range));
         break;
       case 'viewRange':
         for (const { view, model } of this.#views) {
@@ -569,6 +611,12 @@ function bytes(text: string): Buffer {
 
 function read(backend: Backend, key: Key, bucket: Bucket = buckets.key): string | undefined {
   return backend.get(bucket, key)?.toString('latin1');
+}
+
+function visited(backend: Backend, bucket: Bucket, range: RowRange): Row[] {
+  const rows: Row[] = [];
+  backend.visit(bucket, range, ({ key, value }) => rows.push({ key, value: Buffer.from(value) }) > 0);
+  return rows;
 }
 
 function show(rows: readonly Row[]): string[] {

@@ -12,8 +12,11 @@ import type { ChangeSet } from './write-buffer.ts';
 export interface Engine {
   /** Committed value, owned by the caller. */
   get(bucket: Bucket, key: Key): Buffer | undefined;
-  /** Walks the committed rows of a range; `limit` is not looked at. The walk ends or is closed in the same turn. */
-  cursor(bucket: Bucket, range: RowRange): RowCursor;
+  /**
+   * Walks the committed rows of a range; `limit` is not looked at. The walk ends or is closed in the same turn. With `lends`, a row's
+   * value may be memory that the next row is read into.
+   */
+  cursor(bucket: Bucket, range: RowRange, lends?: boolean): RowCursor;
   /**
    * Writes `changes` as one atomic batch. Not called again before `done` settled. When `done` resolves, get and cursor show the
    * batch. Hits the crash points after the commit and after the flush.

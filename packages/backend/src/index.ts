@@ -1,4 +1,15 @@
-export type { Backend, BackendFactory, BackendView, Commit, Defragmentation, Row, RowRange } from './backend.ts';
+export type {
+  Backend,
+  BackendFactory,
+  BackendView,
+  Commit,
+  Defragmentation,
+  Place,
+  Row,
+  RowRange,
+  RowSight,
+  RowVisit,
+} from './backend.ts';
 export { allBuckets, type Bucket, type BucketName, buckets } from './buckets.ts';
 export { CommitSchedule, type CommitScheduleOptions } from './commit-schedule.ts';
 export { DefragmentError } from './defragmenter.ts';

@@ -18,6 +18,7 @@ import { buckets } from './buckets.ts';
 import { type FactoryFixture, testBackend, testRandomSequences } from './conformance.ts';
 import { type LmdbFactoryOptions, lmdbBackendFactory } from './lmdb-factory.ts';
 import { ManualClock } from './testing/manual-clock.ts';
+import { SeenRows } from './testing/seen-rows.ts';
 
 let directory: string;
 
@@ -165,6 +166,32 @@ describe('files', () => {
     await (await factory.open('db')).close();
     await factory.replace('next', 'db');
     await expect(factory.open('db')).rejects.toThrow(CorruptionError);
+  });
+
+  test('show whoever opens them their keys’ rows, once in a process, and have no end when a page is damaged', async () => {
+    const backend = await makeFactory().open('db');
+    for (let i = 0; i < 400; i++) {
+      backend.put(buckets.key, `key ${i}`, Buffer.alloc(i % 40 === 0 ? 1_000 * i : i, i));
+      backend.put(buckets.lease, `lease ${i}`, Buffer.from('other'));
+    }
+    await backend.commit().done;
+    const rows = backend.range(buckets.key, { from: '' });
+    await backend.close();
+    const path = join(directory, 'db');
+    const whole = readFileSync(path);
+    const factory = makeFactory();
+    for (const expected of [{ rows, ends: 1 }, new SeenRows()]) {
+      const seen = new SeenRows();
+      const again = await factory.open('db', seen);
+      expect(seen).toEqual(expected);
+      await again.close();
+    }
+    const name = whole.indexOf('key 100');
+    whole[name] = 'z'.charCodeAt(0);
+    writeFileSync(path, whole);
+    const seen = new SeenRows();
+    await expect(makeFactory().open('db', seen)).rejects.toThrow(CorruptionError);
+    expect(seen.ends).toBe(0);
   });
 
   test('have names, not paths', async () => {

@@ -92,15 +92,16 @@ export class LmdbEngine implements Engine {
     try {
       const shared = this.#database.getBinaryFast(key);
       if (shared === undefined) return undefined;
-      stored = this.#values.copy(shared);
+      stored = this.#values.read(shared);
     } catch (error) {
       throw readError(error);
     }
     return openValue(bucket.id, key, stored);
   }
 
-  cursor(bucket: Bucket, range: RowRange): RowCursor {
-    return new LmdbCursor(this.#database, bucket, range);
+  cursor(bucket: Bucket, range: RowRange, lends = false): RowCursor {
+    const cursor = new LmdbCursor(this.#database, bucket, range);
+    return lends ? new LendingCursor(cursor, this.#values) : cursor;
   }
 
   write(changes: ChangeSet): Commit {
@@ -175,7 +176,7 @@ function openDatabase(options: LmdbOptions, codec: KeyCodec, values: ValueReader
     compression: false,
     cache: false,
     encoding: 'binary',
-    encoder: { encode: (value: Buffer) => value, decode: (shared: Buffer) => values.copy(shared) },
+    encoder: { encode: (value: Buffer) => value, decode: (shared: Buffer) => values.read(shared) },
     keyEncoder: codec,
     // On, a failed commit would also reject a promise that nobody can reach.
     eventTurnBatching: false,
@@ -247,19 +248,22 @@ class KeyCodec {
   readonly readKey = (source: Buffer, start: number, end: number): Key => source.toString('latin1', start + 1, end);
 }
 
-/** Copies values out of the buffer they share. */
+/** Copies values out of the buffer they share, or lends that. */
 class ValueReader {
+  /** Values are views of the shared buffer, which the next one is read into. */
+  lends = false;
   #shared: SharedValue | undefined;
   /** The same memory, with an honest length. */
   #whole: Buffer = Buffer.alloc(0);
 
-  copy(value: SharedValue): Buffer {
+  read(value: SharedValue): Buffer {
     const sizeBytes = value.length;
     if (value !== this.#shared) {
       if (value.isGlobal !== true) return Buffer.from(value);
       this.#shared = value;
       this.#whole = Buffer.from(value.buffer, value.byteOffset, value.maxLength);
     }
+    if (this.lends) return this.#whole.subarray(0, sizeBytes);
     const copy = Buffer.allocUnsafe(sizeBytes);
     this.#whole.copy(copy, 0, 0, sizeBytes);
     return copy;
@@ -324,6 +328,30 @@ class LmdbCursor implements RowCursor {
 
   close(): void {
     this.#rows.return?.();
+  }
+}
+
+/** A cursor whose values are good until the next row is asked for. */
+class LendingCursor implements RowCursor {
+  readonly #cursor: LmdbCursor;
+  readonly #values: ValueReader;
+
+  constructor(cursor: LmdbCursor, values: ValueReader) {
+    this.#cursor = cursor;
+    this.#values = values;
+  }
+
+  next(): Row | undefined {
+    this.#values.lends = true;
+    try {
+      return this.#cursor.next();
+    } finally {
+      this.#values.lends = false;
+    }
+  }
+
+  close(): void {
+    this.#cursor.close();
   }
 }
 

@@ -20,7 +20,7 @@ import {
   noCrashPoints,
   StorageError,
 } from '@quorate/base';
-import type { Backend, BackendFactory } from './backend.ts';
+import type { Backend, BackendFactory, RowSight } from './backend.ts';
 import type { Bucket } from './buckets.ts';
 import { BufferedBackend } from './buffered-backend.ts';
 import type { LmdbEngine } from './lmdb-backend.ts';
@@ -100,12 +100,12 @@ class LmdbBackendFactory implements BackendFactory {
     );
   }
 
-  async open(name: string): Promise<Backend> {
+  async open(name: string, sight?: RowSight): Promise<Backend> {
     const path = this.#path(name);
     this.#mustBeClosed(name);
     this.#open.add(name);
     try {
-      return await this.#openAt(name, path);
+      return await this.#openAt(name, path, sight);
     } catch (error) {
       this.#open.delete(name);
       throw error;
@@ -135,11 +135,11 @@ class LmdbBackendFactory implements BackendFactory {
     await this.#syncDirectory();
   }
 
-  async #openAt(name: string, path: string): Promise<Backend> {
+  async #openAt(name: string, path: string, sight: RowSight | undefined): Promise<Backend> {
     const { clock, logger, crash } = this.#options;
     await makeDirectory(resolve(this.#options.directory));
     await this.#removeJunk(path);
-    if (await fileExists(path)) await this.#prepare(name, path);
+    if (await fileExists(path)) await this.#prepare(name, path, sight);
     else await this.#create(path);
     this.#checked.add(name);
     const engine = await this.#engine(path, crash);
@@ -174,11 +174,11 @@ class LmdbBackendFactory implements BackendFactory {
   }
 
   /** Once it is in lmdb's hands, damage can end the process without a word. */
-  async #prepare(name: string, path: string): Promise<void> {
+  async #prepare(name: string, path: string, sight: RowSight | undefined): Promise<void> {
     const { clock, logger } = this.#options;
     if (!this.#checked.has(name)) {
       const startedMs = clock.nowMs();
-      await attempt('open', path, () => checkDataFile(path));
+      await attempt('open', path, () => checkDataFile(path, sight));
       logger.debug('looked at all pages of a store', { path, tookMs: Math.round(clock.nowMs() - startedMs) });
     }
     await attempt('open', path, () => prepareDataFile(path));

@@ -6,6 +6,7 @@
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { CorruptionError } from '@quorate/base';
+import type { RowSight } from './backend.ts';
 import { type LmdbMeta, metaBytes, newerOf, parseMeta } from './lmdb-meta.ts';
 import { walkLmdbFile } from './lmdb-walk.ts';
 import type { ReadableFile } from './page-reader.ts';
@@ -15,14 +16,15 @@ const problemsMax = 3;
 
 /**
  * Looks at all pages of an existing data file, and changes nothing. Throws CorruptionError when they are not as lmdb left them.
- * Values in the pages are not looked at.
+ * Values in the pages are not looked at, but by `sight`.
  */
-export async function checkDataFile(path: string): Promise<void> {
+export async function checkDataFile(path: string, sight?: RowSight): Promise<void> {
   const file = await open(path, 'r');
   try {
     const problems: string[] = [];
     let count = 0;
     await walkLmdbFile(readable(file), {
+      sight,
       onProblem: (offset, reason) => {
         if (count++ < problemsMax) problems.push(`${reason}, at offset ${offset}`);
       },
@@ -30,6 +32,7 @@ export async function checkDataFile(path: string): Promise<void> {
     const [first, ...more] = problems;
     if (first !== undefined)
       throw new CorruptionError('backend', first, { path, problems: count, more: more.join('; ') });
+    sight?.end();
   } finally {
     await file.close();
   }

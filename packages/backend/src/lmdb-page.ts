@@ -22,6 +22,8 @@
  * of a branch is empty, whatever its bytes are: everything below the second one is there.
  */
 
+import type { Place } from './backend.ts';
+
 /** Bytes before the places of the nodes. */
 export const headerBytes = 24;
 /** Bytes before the key of a node. */
@@ -34,21 +36,14 @@ export const PageKind = { branch: 1, leaf: 2, overflow: 4 } as const;
 /** Flags of a leaf's node; there are no others in a store of this program. */
 const NodeFlags = { none: 0, largeValue: 1 } as const;
 
-/** A key where it stands: `bytes` from `at` on, before `end`. */
-export interface KeyPlace {
-  readonly bytes: Buffer;
-  readonly at: number;
-  readonly end: number;
-}
-
 /** Keys of a subtree: [from, to). */
 export interface Span {
-  readonly from: KeyPlace | undefined;
-  readonly to: KeyPlace | undefined;
+  readonly from: Place | undefined;
+  readonly to: Place | undefined;
 }
 
 /** Below 0, 0 or above 0, as the first key is before, at or behind the second. */
-export type CompareKeys = (one: KeyPlace, other: KeyPlace) => number;
+export type CompareKeys = (one: Place, other: Place) => number;
 
 /** Why a page cannot be what lmdb wrote, and where in it that shows. */
 export interface Fault {
@@ -67,7 +62,7 @@ export function nodePlace(page: Buffer, i: number): number {
 }
 
 /** The key of the node that begins at `node`. */
-export function keyAt(page: Buffer, node: number): KeyPlace {
+export function keyAt(page: Buffer, node: number): Place {
   const at = node + nodeBytes;
   return { bytes: page, at, end: at + page.readUInt16LE(node + 6) };
 }
@@ -122,12 +117,12 @@ function nodeSize(page: Buffer, node: number, isLeaf: boolean): number {
   return nodeBytes + keyBytes + (flags === NodeFlags.largeValue ? largeValueBytes : page.readUInt32LE(node));
 }
 
-function outOfOrder(at: number, { bytes, at: from, end }: KeyPlace): Fault {
+function outOfOrder(at: number, { bytes, at: from, end }: Place): Fault {
   return { at, reason: `a key is out of order: ${bytes.toString('hex', from, end)}` };
 }
 
 /** The order of rows: by bytes, a key before those that it begins. */
-export function compareBytes(one: KeyPlace, other: KeyPlace): number {
+export function compareBytes(one: Place, other: Place): number {
   const length = Math.min(one.end - one.at, other.end - other.at);
   for (let i = 0; i < length; i++) {
     const order = one.bytes[one.at + i]! - other.bytes[other.at + i]!;
@@ -137,7 +132,7 @@ export function compareBytes(one: KeyPlace, other: KeyPlace): number {
 }
 
 /** The order of the tree of free pages, whose keys are numbers of 8 bytes. */
-export function compareNumbers(one: KeyPlace, other: KeyPlace): number {
+export function compareNumbers(one: Place, other: Place): number {
   if (one.end - one.at !== 8 || other.end - other.at !== 8) return Number.NaN;
   const [a, b] = [one.bytes.readBigUInt64LE(one.at), other.bytes.readBigUInt64LE(other.at)];
   return a < b ? -1 : Number(a > b);

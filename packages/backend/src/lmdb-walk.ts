@@ -7,6 +7,8 @@
  * those of the key bucket are left to who made them.
  */
 import { type Key, keyFromBytes } from '@quorate/base';
+import type { Place, RowSight } from './backend.ts';
+import { buckets } from './buckets.ts';
 import { PageUse, takeFreePages } from './lmdb-free-pages.ts';
 import { type LmdbMeta, readLmdbMeta, type TreeMeta } from './lmdb-meta.ts';
 import {
@@ -39,8 +41,10 @@ export interface WalkedRow {
 
 /** Told what the walk finds, rows in key order. */
 export interface WalkSink {
-  /** Without it, values are not read. */
+  /** Told of each row. Without this and {@link sight} values are not read. */
   onRow?(row: WalkedRow): void;
+  /** Sees the rows of the key bucket as they stand in the file, in place of {@link onRow}. */
+  readonly sight?: RowSight | undefined;
   /** Damage. What hangs below a damaged page is passed over. */
   onProblem(offset: number, reason: string): void;
 }
@@ -59,13 +63,13 @@ export async function walkLmdbFile(file: ReadableFile, sink: WalkSink): Promise<
   await walk.tree(meta.main, {
     name: 'rows',
     compare: compareBytes,
-    onNode: sink.onRow === undefined ? undefined : (node) => tellRow(node, sink),
+    onNode: tellerOf(sink),
   });
   await walk.tree(meta.free, {
     name: 'free pages',
     compare: compareNumbers,
     onNode: ({ offset, value }) => {
-      const reason = takeFreePages(value, use);
+      const reason = takeFreePages(bytesOf(value), use);
       if (reason !== undefined) sink.onProblem(offset, reason);
     },
   });
@@ -79,8 +83,8 @@ export async function walkLmdbFile(file: ReadableFile, sink: WalkSink): Promise<
 interface LeafNode {
   /** In the file. */
   readonly offset: number;
-  readonly key: Buffer;
-  readonly value: Buffer;
+  readonly key: Place;
+  readonly value: Place;
 }
 
 interface TreeKind {
@@ -90,11 +94,21 @@ interface TreeKind {
   readonly onNode: ((node: LeafNode) => void) | undefined;
 }
 
+/** Who is told of the nodes of rows. */
+function tellerOf(sink: WalkSink): TreeKind['onNode'] {
+  const { sight } = sink;
+  if (sight === undefined) return sink.onRow === undefined ? undefined : (node) => tellRow(node, sink);
+  return ({ key: { bytes, at, end }, value }) => {
+    if (bytes[at] === buckets.key.id) sight.row({ bytes, at: at + 1, end }, value);
+  };
+}
+
 /** A row whose value is not what was stored is a problem, and no row. */
-function tellRow({ offset, key: bytes, value: stored }: LeafNode, sink: WalkSink): void {
+function tellRow({ offset, key: place, value: stored }: LeafNode, sink: WalkSink): void {
+  const bytes = bytesOf(place);
   const bucketId = bytes[0]!;
   const key = keyFromBytes(bytes.subarray(1));
-  const value = valueIn(bucketId, key, stored);
+  const value = valueIn(bucketId, key, Buffer.from(bytesOf(stored)));
   if (value === undefined) {
     sink.onProblem(offset, `a row does not match its checksum: key ${bytes.toString('hex')}`);
     return;
@@ -216,7 +230,7 @@ class Walk {
     if (onNode === undefined) return;
     const value = await this.#pages.read(first * pageSize + headerBytes, valueBytes);
     if (value.length < valueBytes) return this.#problem(first * pageSize, 'a large value is cut off');
-    onNode({ offset, key: Buffer.from(bytes.subarray(key.at, key.end)), value });
+    onNode({ offset, key, value: { bytes: value, at: 0, end: valueBytes } });
   }
 
   #problem(offset: number, reason: string): undefined {
@@ -226,9 +240,13 @@ class Walk {
   }
 }
 
-/** A node with its value in the page; both copied. */
+/** A node with its value in the page. */
 function nodeOf(bytes: Buffer, node: number, base: number): LeafNode {
-  const { at, end } = keyAt(bytes, node);
-  const key = Buffer.from(bytes.subarray(at, end));
-  return { offset: base + node, key, value: Buffer.from(bytes.subarray(end, end + bytes.readUInt32LE(node))) };
+  const key = keyAt(bytes, node);
+  const at = key.end;
+  return { offset: base + node, key, value: { bytes, at, end: at + bytes.readUInt32LE(node) } };
+}
+
+function bytesOf({ bytes, at, end }: Place): Buffer {
+  return bytes.subarray(at, end);
 }

@@ -15,13 +15,13 @@ import {
   StorageError,
   silentMeter,
 } from '@quorate/base';
-import type { Backend, BackendFactory, BackendView, Commit, Row, RowRange } from './backend.ts';
-import { type Bucket, bucketIdMax } from './buckets.ts';
+import type { Backend, BackendFactory, BackendView, Commit, Place, Row, RowRange, RowSight } from './backend.ts';
+import { type Bucket, bucketIdMax, buckets } from './buckets.ts';
 import { BufferedBackend } from './buffered-backend.ts';
 import { CopyCrashPoints } from './copy-crash-points.ts';
 import type { Copies } from './defragmenter.ts';
 import type { Engine } from './engine.ts';
-import { MapRowCursor, type RowCursor, takeRows } from './row-cursor.ts';
+import { MapRowCursor, type RowCursor, takeRows, visitRows } from './row-cursor.ts';
 import { SortedMap } from './sorted-map.ts';
 import type { ChangeSet } from './write-buffer.ts';
 
@@ -68,15 +68,15 @@ export class MemoryBackendFactory implements BackendFactory {
   /** The factory as one process sees it: with its crash points and its time. */
   forProcess(options: MemoryProcessOptions): BackendFactory {
     return {
-      open: async (name) => this.#openStore(name, options),
+      open: async (name, sight) => this.#openStore(name, options, sight),
       exists: async (name) => this.#stores.has(name),
       replace: async (from, to) => this.#replace(from, to),
       remove: async (name) => this.#remove(name),
     };
   }
 
-  open(name: string): Promise<Backend> {
-    return this.#defaultProcess.open(name);
+  open(name: string, sight?: RowSight): Promise<Backend> {
+    return this.#defaultProcess.open(name, sight);
   }
 
   exists(name: string): Promise<boolean> {
@@ -103,7 +103,7 @@ export class MemoryBackendFactory implements BackendFactory {
     this.#open.clear();
   }
 
-  #openStore(name: string, options: MemoryProcessOptions): Backend {
+  #openStore(name: string, options: MemoryProcessOptions, sight: RowSight | undefined): Backend {
     this.#mustBeClosed(name);
     this.#stores.delete(name + copySuffix);
     let store = this.#stores.get(name);
@@ -115,6 +115,7 @@ export class MemoryBackendFactory implements BackendFactory {
     const schedule: Schedule = options.schedule ?? ((_step, run) => void Promise.resolve().then(run));
     const engine = new MemoryEngine(store, crash, schedule);
     this.#open.set(name, engine);
+    if (sight !== undefined) showAll(engine, sight);
     const copies = new MemoryCopies({ stores: this.#stores, open: this.#open, name, engine, crash, schedule });
     return new BufferedBackend({
       engine,
@@ -407,6 +408,18 @@ class MemoryView implements BackendView {
 
 function cursorOver(rows: SortedMap<Buffer> | undefined, range: RowRange): RowCursor {
   return rows === undefined ? noRows : new MapRowCursor(rows, range);
+}
+
+function showAll(engine: MemoryEngine, sight: RowSight): void {
+  visitRows(engine.cursor(buckets.key, { from: '' }), Number.POSITIVE_INFINITY, (row) => {
+    sight.row(placeOf(Buffer.from(row.key, 'latin1')), placeOf(row.value));
+    return true;
+  });
+  sight.end();
+}
+
+function placeOf(bytes: Buffer): Place {
+  return { bytes, at: 0, end: bytes.length };
 }
 
 const noRows: RowCursor = { next: () => undefined, close: () => {} };

@@ -37,13 +37,24 @@ export class PageReader {
   /** One page; shorter only at the end of the file. Not to be changed. */
   async page(number: number): Promise<Buffer> {
     const { index, at } = this.#place(number);
-    const bytes = await (this.#pieces.get(index) ?? this.#load(index)).loading;
+    const bytes = await this.#piece(index);
     return bytes.subarray(at, at + this.#pageSize);
   }
 
-  /** Any bytes; fewer only at the end of the file. */
-  read(position: number, length: number): Promise<Buffer> {
-    return this.#file.read(position, length);
+  /** Any bytes; fewer only at the end of the file. Not to be changed. */
+  async read(position: number, length: number): Promise<Buffer> {
+    const index = Math.floor(position / pieceBytes);
+    const at = position - index * pieceBytes;
+    const beyond = at + length - pieceBytes;
+    if (beyond > pieceBytes) return this.#file.read(position, length);
+    const bytes = await this.#piece(index);
+    if (beyond <= 0) return bytes.subarray(at, at + length);
+    return Buffer.concat([bytes.subarray(at), (await this.#piece(index + 1)).subarray(0, beyond)]);
+  }
+
+  #piece(index: number): Promise<Buffer> {
+    this.#readAhead(index);
+    return (this.#pieces.get(index) ?? this.#load(index)).loading;
   }
 
   #place(number: number): { index: number; at: number } {

@@ -2,7 +2,7 @@
  * Walking rows in key order, one at a time: over committed rows, over staged changes, and over both as one.
  */
 import type { Key } from '@quorate/base';
-import type { Row, RowRange } from './backend.ts';
+import type { Row, RowRange, RowVisit } from './backend.ts';
 import { lowerBound, type SortedMap } from './sorted-map.ts';
 
 /** Rows of one range in its direction. Whoever opens one walks to the end or closes it, in the same turn. */
@@ -71,47 +71,70 @@ export class MapRowCursor implements RowCursor {
   close(): void {}
 }
 
-/** Takes up to `limit` rows and closes the cursor. */
-export function takeRows(cursor: RowCursor, limit: number): Row[] {
-  const rows: Row[] = [];
+/** Shows `visit` up to `limit` rows and closes the cursor. */
+export function visitRows(cursor: RowCursor, limit: number, visit: RowVisit): void {
   try {
-    while (rows.length < limit) {
+    for (let count = 0; count < limit; count++) {
       const row = cursor.next();
-      if (row === undefined) break;
-      rows.push(row);
+      if (row === undefined || !visit(row)) break;
     }
   } finally {
     cursor.close();
   }
+}
+
+/** Takes up to `limit` rows and closes the cursor. */
+export function takeRows(cursor: RowCursor, limit: number): Row[] {
+  const rows: Row[] = [];
+  visitRows(cursor, limit, (row) => rows.push(row) > 0);
   return rows;
 }
 
 /**
- * Up to `limit` rows of committed rows with changes on top, newest changes first in `overlays`, and closes the cursor. All of
- * them cover the same range in the same direction.
+ * Committed rows with changes on top, newest changes first in `overlays`. All of them cover the same range in the same direction. The
+ * next committed row is asked for when it is needed: what the one before lends is good until then.
  */
-export function takeMergedRows(base: RowCursor, overlays: readonly MapCursor<Change>[], range: RowRange): Row[] {
-  const limit = range.limit ?? Number.POSITIVE_INFINITY;
-  const rows: Row[] = [];
-  try {
-    let row = limit > 0 ? base.next() : undefined;
-    while (rows.length < limit) {
-      const key = firstKey(row?.key, overlays, range.reverse === true);
-      if (key === undefined) break;
-      let change: Change | undefined;
-      for (const overlay of overlays) {
-        if (overlay.key !== key) continue;
-        if (change === undefined) change = overlay.value();
-        overlay.advance();
-      }
-      if (change === undefined) rows.push(row!);
-      else if (change !== null) rows.push({ key, value: change });
-      if (row?.key === key) row = base.next();
-    }
-  } finally {
-    base.close();
+export class MergedCursor implements RowCursor {
+  readonly #base: RowCursor;
+  readonly #overlays: readonly MapCursor<Change>[];
+  readonly #reverse: boolean;
+  /** The next committed row, if it was asked for; undefined at the end. */
+  #row: Row | undefined;
+  #isAsked = false;
+
+  constructor(base: RowCursor, overlays: readonly MapCursor<Change>[], reverse: boolean) {
+    this.#base = base;
+    this.#overlays = overlays;
+    this.#reverse = reverse;
   }
-  return rows;
+
+  next(): Row | undefined {
+    for (;;) {
+      if (!this.#isAsked) this.#row = this.#base.next();
+      this.#isAsked = true;
+      const row = this.#row;
+      const key = firstKey(row?.key, this.#overlays, this.#reverse);
+      if (key === undefined) return undefined;
+      if (row?.key === key) this.#isAsked = false;
+      const change = this.#takeChange(key);
+      if (change === undefined) return row;
+      if (change !== null) return { key, value: change };
+    }
+  }
+
+  close(): void {
+    this.#base.close();
+  }
+
+  #takeChange(key: Key): Change | undefined {
+    let change: Change | undefined;
+    for (const overlay of this.#overlays) {
+      if (overlay.key !== key) continue;
+      if (change === undefined) change = overlay.value();
+      overlay.advance();
+    }
+    return change;
+  }
 }
 
 function firstKey(baseKey: Key | undefined, overlays: readonly MapCursor<Change>[], reverse: boolean): Key | undefined {

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Row, RowRange } from './backend.ts';
 import { buckets } from './buckets.ts';
-import { MapRowCursor } from './row-cursor.ts';
+import { MapRowCursor, takeRows } from './row-cursor.ts';
 import { SortedMap } from './sorted-map.ts';
 import { WriteBuffer } from './write-buffer.ts';
 
@@ -52,7 +52,8 @@ class Harness {
   }
 
   range(range: RowRange): Row[] {
-    return this.buffer.range(buckets.key, range, () => new MapRowCursor(this.store, range));
+    const cursor = this.buffer.cursor(buckets.key, range, () => new MapRowCursor(this.store, range));
+    return takeRows(cursor, range.limit ?? Number.POSITIVE_INFINITY);
   }
 
   #settle(): void {
@@ -103,7 +104,10 @@ describe('the write buffer', () => {
       let closed = 0;
       const rows = ['a', 'c', 'd', 'e'].map((rowKey) => ({ key: rowKey, value: Buffer.of(1) }));
       const cursor = { next: () => rows[taken++], close: () => void closed++ };
-      const found = buffer.range(buckets.key, { from: '', limit: 2 }, () => cursor);
+      const found = takeRows(
+        buffer.cursor(buckets.key, { from: '' }, () => cursor),
+        2,
+      );
       expect(found.map((row) => row.key)).toEqual(staged ? ['a', 'b'] : ['a', 'c']);
       expect(taken).toBe(2);
       expect(closed).toBe(1);

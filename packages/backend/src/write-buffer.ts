@@ -4,9 +4,9 @@
  * within a layer the last one counts, and it counts once.
  */
 import { invariant, type Key } from '@quorate/base';
-import type { Row, RowRange } from './backend.ts';
+import type { RowRange } from './backend.ts';
 import { type Bucket, bucketIdMax } from './buckets.ts';
-import { type Change, MapCursor, type RowCursor, takeMergedRows, takeRows } from './row-cursor.ts';
+import { type Change, MapCursor, MergedCursor, type RowCursor } from './row-cursor.ts';
 import { SortedMap } from './sorted-map.ts';
 
 /** One layer of changes: what one commit writes. */
@@ -89,15 +89,14 @@ export class WriteBuffer {
   }
 
   /** Rows of `range`: those of the store, which `committed` opens a walk over, with the changes on top. */
-  range(bucket: Bucket, range: RowRange, committed: () => RowCursor): Row[] {
+  cursor(bucket: Bucket, range: RowRange, committed: () => RowCursor): RowCursor {
     const overlays: MapCursor<Change>[] = [];
     for (const changes of [this.#staged.of(bucket), this.#committing?.of(bucket)]) {
       if (changes === undefined) continue;
       const cursor = new MapCursor(changes, range);
       if (cursor.key !== undefined) overlays.push(cursor);
     }
-    if (overlays.length === 0) return takeRows(committed(), range.limit ?? Number.POSITIVE_INFINITY);
-    return takeMergedRows(committed(), overlays, range);
+    return overlays.length === 0 ? committed() : new MergedCursor(committed(), overlays, range.reverse === true);
   }
 
   /** Hands the staged changes to a commit. They stay readable until {@link settle}. */

@@ -3,7 +3,8 @@
  * is read whole even when it alone is more than a slice.
  */
 import { readKeyValueKey } from '@quorate/proto';
-import { encodeDeleted, type RowStore, type ScanLimits, type StoredRow } from './row-store.ts';
+import { encodeDeleted, type RowStore, type ScanLimits } from './row-store.ts';
+import type { StoredRow } from './stored-row.ts';
 import type { Change, PastChanges } from './types.ts';
 
 /**
@@ -17,11 +18,11 @@ export function readChanges(
 ): PastChanges {
   const changes: Change[] = [];
   let sizeBytes = 0;
-  for (const chunk of rows.scan(through + 1, limits, from)) {
-    for (const row of chunk) {
-      sizeBytes += row.record.length;
-      changes.push(changeOf(row));
-    }
+  const visit = (row: StoredRow): void => {
+    sizeBytes += row.record.length;
+    changes.push(changeOf(row));
+  };
+  for (const _ of rows.scan(through + 1, limits, visit, from)) {
     if (changes.length < limits.rowsMax && sizeBytes < limits.sizeBytes) continue;
     // The last revision seen may go on in the next chunk.
     const cut = changes.at(-1)!.modRevision;
@@ -35,5 +36,5 @@ function changeOf({ main, sub, tombstone, record }: StoredRow): Change {
   const key = readKeyValueKey(record);
   return tombstone
     ? { type: 'delete', key, record: encodeDeleted(key, main), modRevision: main, sub }
-    : { type: 'put', key, record, modRevision: main, sub };
+    : { type: 'put', key, record: Buffer.from(record), modRevision: main, sub };
 }

@@ -10,7 +10,8 @@
 import { type Clock, keyToBytes, nextTurn } from '@quorate/base';
 import { KeyValue } from '@quorate/proto';
 import { none } from './key-index.ts';
-import type { RowStore, StoredRow } from './row-store.ts';
+import type { RowStore } from './row-store.ts';
+import type { StoredRow } from './stored-row.ts';
 import type { TreeIndex } from './tree-index.ts';
 import type { Checksum, HashResult } from './types.ts';
 
@@ -36,11 +37,11 @@ export async function hashHistory(
   // Of the rows behind the compact revision, the ones that are current here are counted.
   const keptAt = anyAlive(index, revision) ? revision : compactRevision;
   let hash = checksum(Buffer.from('key'), 0);
-  for (const chunk of rows.scan(Math.max(revision + 1, 0), slice)) {
-    for (const row of chunk) {
-      if (row.main <= compactRevision && !isKept(index, row, keptAt)) continue;
-      hash = checksum(row.record, checksum(keyToBytes(row.rowKey), hash));
-    }
+  const visit = (row: StoredRow): void => {
+    if (row.main <= compactRevision && !isKept(index, row, keptAt)) return;
+    hash = checksum(row.record, checksum(keyToBytes(row.rowKey), hash));
+  };
+  for (const _ of rows.scan(Math.max(revision + 1, 0), slice, visit)) {
     await nextTurn(parts.clock);
     parts.checkOpen();
   }

@@ -1,7 +1,8 @@
 export { compactionMarks } from './compaction.ts';
 export { decodeMark, encodeMark, isTombstoneKey, parseRowKey, type Revision } from './revision.ts';
-export { isSound, mustBeSound, recordOf } from './row-store.ts';
+export { RowIntake } from './row-intake.ts';
 export { Store } from './store.ts';
+export { isSound, mustBeSound, recordOf } from './stored-row.ts';
 export {
   type Change,
   type ChangeListener,

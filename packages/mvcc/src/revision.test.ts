@@ -7,6 +7,7 @@ import {
   encodeMark,
   isTombstoneKey,
   parseRowKey,
+  readRowKey,
   rowKey,
   writeRowKey,
 } from './revision.ts';
@@ -33,6 +34,8 @@ test('a row key gives its revision back, as string and as bytes', () => {
       const bytes = Buffer.alloc(18, 0xee);
       const length = writeRowKey(bytes, rev.main, rev.sub, tombstone);
       expect(bytes.toString('latin1', 0, length)).toBe(key);
+      const place = { bytes: Buffer.concat([Buffer.from('ab'), bytes]), at: 2, end: 2 + length };
+      expect(readRowKey(place)).toEqual(rev);
     }),
   );
 });
@@ -58,7 +61,11 @@ test('anything but a row key is refused', () => {
     good.replace('t', 'T'),
     `\x7f${good.slice(1)}`,
   ];
-  for (const key of bad) expect(() => parseRowKey(key), JSON.stringify(key)).toThrow(CorruptionError);
+  for (const key of [...bad, `${good.slice(0, 10)}\x01${good.slice(11)}`]) {
+    expect(() => parseRowKey(key), JSON.stringify(key)).toThrow(CorruptionError);
+    const bytes = Buffer.from(`${key}more`, 'latin1');
+    expect(() => readRowKey({ bytes, at: 0, end: key.length }), JSON.stringify(key)).toThrow(CorruptionError);
+  }
 });
 
 test('a compaction mark gives its revision back', () => {

@@ -10,6 +10,7 @@
  *
  * The layout is etcd's (server/storage/mvcc/revision.go), so that hashes over it are comparable.
  */
+import type { Place } from '@quorate/backend';
 import { CorruptionError, invariant, type Key } from '@quorate/base';
 
 /** The logical time of one change. */
@@ -92,6 +93,18 @@ export function parseRowKey(key: Key): Revision {
     });
   }
   return { main, sub };
+}
+
+/** The same where its bytes lie. */
+export function readRowKey(place: Place): Revision {
+  const { bytes, at, end } = place;
+  const length = end - at;
+  const isLong = length === revisionKeyLength + 1 && bytes[at + revisionKeyLength] === tombstoneMark;
+  if (!isLong && length !== revisionKeyLength) return parseRowKey(bytes.toString('latin1', at, end));
+  const main = bytes.readUInt32BE(at) * twoTo32 + bytes.readUInt32BE(at + 4);
+  const isPlain = bytes[at + 8] === separator && bytes.readUInt32BE(at + 9) === 0 && Number.isSafeInteger(main);
+  // What is wrong with another one is said there.
+  return isPlain ? { main, sub: bytes.readUInt32BE(at + 13) } : parseRowKey(bytes.toString('latin1', at, end));
 }
 
 /** A revision number as the 17 bytes etcd keeps it in, for the compaction marks. */

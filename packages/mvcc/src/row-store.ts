@@ -1,23 +1,12 @@
 /**
- * The rows of the key bucket. A row is written once, and bytes that come back different from how they were written
- * must never reach a client or another member, so each carries a checksum that is verified at every read.
- *
- * | bytes | content |
- * |---|---|
- * | 0–3 | CRC-32C of the row's key followed by the record, big endian |
- * | 4– | the record: an encoded mvccpb.KeyValue; of a tombstone just its key |
- *
- * The row's key (see revision.ts) is part of the checksum: rows that changed places are noticed too. lmdb has no
- * checksum of its own.
+ * Writes the rows of the key bucket and reads them back; what is in a row, and how it is verified, stands in stored-row.ts.
  */
-import { type Backend, buckets, type Row } from '@quorate/backend';
+import { type Backend, buckets } from '@quorate/backend';
 import { CorruptionError, type Key, type LeaseId } from '@quorate/base';
 import { KeyValue, sizeBigint, sizeDelimited, sizeInt64, Writer } from '@quorate/proto';
-import { isTombstoneKey, parseRowKey, revisionKeyLength, rowKey, writeRowKey } from './revision.ts';
+import { revisionKeyLength, rowKey, writeRowKey } from './revision.ts';
+import { checksumBytes, RowReader, type StoredRow } from './stored-row.ts';
 import type { Checksum } from './types.ts';
-
-/** Bytes before the record. */
-export const checksumBytes = 4;
 
 /** Keys up to this length are written character by character, which is faster than a call into the runtime. */
 const copyLoopMax = 40;
@@ -32,19 +21,16 @@ export interface Version {
   readonly lease: LeaseId;
 }
 
-/** A row that a scan found and verified. */
-export interface StoredRow {
-  readonly rowKey: Key;
-  readonly main: number;
-  readonly sub: number;
-  readonly tombstone: boolean;
-  readonly record: Buffer;
-}
-
-/** How much a scan takes at once. */
+/** How much a scan takes at once: a chunk ends with the row that reaches one of them. */
 export interface ScanLimits {
   readonly rowsMax: number;
-  /** Aimed at, from the size of the rows seen so far; a chunk can be bigger when rows suddenly are. */
+  readonly sizeBytes: number;
+}
+
+/** What was in a chunk of a scan. */
+export interface ChunkSize {
+  readonly rows: number;
+  /** With checksums, without keys. */
   readonly sizeBytes: number;
 }
 
@@ -52,13 +38,12 @@ export interface ScanLimits {
 export class RowStore {
   readonly #backend: Backend;
   readonly #checksum: Checksum;
-  // The key of the row under the hands, as bytes for the checksum.
-  readonly #keyBytes = Buffer.alloc(revisionKeyLength + 1);
-  readonly #shortKeyBytes = this.#keyBytes.subarray(0, revisionKeyLength);
+  readonly #reader: RowReader;
 
   constructor(backend: Backend, checksum: Checksum) {
     this.#backend = backend;
     this.#checksum = checksum;
+    this.#reader = new RowReader(checksum);
   }
 
   /** The verified record of a version. Throws CorruptionError when it is missing or damaged. */
@@ -66,7 +51,7 @@ export class RowStore {
     const key = rowKey(main, sub, false);
     const row = this.#backend.get(buckets.key, key);
     if (row === undefined) throw new CorruptionError('backend', 'row of a version is missing', { main, sub });
-    return this.#verify(main, sub, false, row);
+    return this.#reader.verify(main, sub, false, row);
   }
 
   /** Builds the row of a put; its record is what {@link recordOf} returns. */
@@ -113,36 +98,29 @@ export class RowStore {
   }
 
   /**
-   * All rows in order of their revisions, from main revision `start` up to and without `end`, verified, a chunk at a
-   * time. Rows may be added and removed between chunks.
+   * Shows `visit` all rows in order of their revisions, from main revision `start` up to and without `end`, verified. Their records are
+   * the store's memory and change when `visit` returns. Yields after each chunk how much was in it, and ends with the first that is
+   * not full, however fast rows are added meanwhile. Rows may be added and removed between chunks.
    */
-  *scan(end: number, limits: ScanLimits, start = 0): Generator<StoredRow[]> {
+  *scan(end: number, limits: ScanLimits, visit: (row: StoredRow) => void, start = 0): Generator<ChunkSize> {
     const to = end > Number.MAX_SAFE_INTEGER ? undefined : rowKey(end, 0, false);
     let from: Key = start === 0 ? '' : rowKey(start, 0, false);
-    let limit = Math.min(limits.rowsMax, 256);
-    for (;;) {
-      const rows = this.#backend.range(buckets.key, { from, to, limit });
+    let previous = from;
+    for (let isFull = true; isFull; from = `${previous}\0`) {
+      let rows = 0;
       let sizeBytes = 0;
-      const chunk: StoredRow[] = [];
-      let previous = from;
-      for (const row of rows) {
-        if (row.key < previous) throw new CorruptionError('backend', 'rows are out of order', { sizeBytes });
+      isFull = false;
+      this.#backend.visit(buckets.key, { from, to }, (row) => {
+        if (row.key < previous) throw new CorruptionError('backend', 'rows are out of order', { rows });
         previous = row.key;
+        visit(this.#reader.read(row));
+        rows++;
         sizeBytes += row.value.length;
-        chunk.push(this.#stored(row));
-      }
-      if (chunk.length > 0) yield chunk;
-      if (rows.length < limit) return;
-      from = `${rows[rows.length - 1]!.key}\0`;
-      const fitting = Math.floor((limits.sizeBytes * rows.length) / Math.max(sizeBytes, 1));
-      limit = Math.max(1, Math.min(limits.rowsMax, fitting, limit * 4));
+        isFull = rows >= limits.rowsMax || sizeBytes >= limits.sizeBytes;
+        return !isFull;
+      });
+      if (rows > 0) yield { rows, sizeBytes };
     }
-  }
-
-  #stored(row: Row): StoredRow {
-    const { main, sub } = parseRowKey(row.key);
-    const tombstone = isTombstoneKey(row.key);
-    return { rowKey: row.key, main, sub, tombstone, record: this.#verify(main, sub, tombstone, row.value) };
   }
 
   /** Memory for the row's key and behind it the record, which is written next: the two lie as the checksum reads them. */
@@ -162,44 +140,6 @@ export class RowStore {
     buffer[at + 3] = sum;
     return buffer.subarray(at);
   }
-
-  #verify(main: number, sub: number, tombstone: boolean, row: Buffer): Buffer {
-    if (row.length < checksumBytes) {
-      throw new CorruptionError('backend', 'row is too short', { main, sub, sizeBytes: row.length });
-    }
-    const record = recordOf(row);
-    const stored = row.readUInt32BE(0);
-    const computed = this.#sum(main, sub, tombstone, record);
-    if (stored !== computed) {
-      throw new CorruptionError('backend', 'row does not match its checksum', { main, sub, stored, computed });
-    }
-    return record;
-  }
-
-  #sum(main: number, sub: number, tombstone: boolean, record: Buffer): number {
-    writeRowKey(this.#keyBytes, main, sub, tombstone);
-    const keyBytes = tombstone ? this.#keyBytes : this.#shortKeyBytes;
-    return this.#checksum(record, this.#checksum(keyBytes, 0)) >>> 0;
-  }
-}
-
-/** Throws CorruptionError for a row that is not as it was written: for those who pass rows on and do not look into them. */
-export function mustBeSound({ key, value }: Row, checksum: Checksum): void {
-  if (isSound({ key, value }, checksum)) return;
-  throw new CorruptionError('backend', 'row does not match its checksum', {
-    row: Buffer.from(key, 'latin1').toString('hex'),
-  });
-}
-
-/** Whether a row is as it was written. */
-export function isSound({ key, value }: Row, checksum: Checksum): boolean {
-  if (value.length < checksumBytes) return false;
-  return value.readUInt32BE(0) === checksum(recordOf(value), checksum(Buffer.from(key, 'latin1'), 0)) >>> 0;
-}
-
-/** The record in a row: a view. */
-export function recordOf(row: Buffer): Buffer {
-  return row.subarray(checksumBytes);
 }
 
 /** The record of a delete as events carry it: key and mod revision. */

@@ -8,7 +8,8 @@ import { allBuckets, type Backend, buckets } from '@quorate/backend';
 import { CorruptionError, type Key } from '@quorate/base';
 import { KeyValue } from '@quorate/proto';
 import { none } from './key-index.ts';
-import type { RowStore, StoredRow } from './row-store.ts';
+import type { RowStore } from './row-store.ts';
+import type { StoredRow } from './stored-row.ts';
 import type { TreeIndex } from './tree-index.ts';
 import type { ScrubSlice } from './types.ts';
 
@@ -39,14 +40,7 @@ export function* scrubOthers(backend: Backend): Generator<ScrubSlice> {
 
 /** Looks through all versions of keys once. Throws CorruptionError for what is not as it was written. */
 export function* scrub(parts: ScrubParts): Generator<ScrubSlice> {
-  for (const chunk of parts.rows.scan(Number.POSITIVE_INFINITY, slice)) {
-    let sizeBytes = 0;
-    for (const row of chunk) {
-      sizeBytes += row.record.length;
-      mustBeIndexed(parts, row);
-    }
-    yield { rows: chunk.length, sizeBytes };
-  }
+  yield* parts.rows.scan(Number.POSITIVE_INFINITY, slice, (row) => mustBeIndexed(parts, row));
   for (let from: Key | undefined = ''; from !== undefined; ) {
     const read: { rows: number; sizeBytes: number } = { rows: 0, sizeBytes: 0 };
     from = parts.index.ascend(

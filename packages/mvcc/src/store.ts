@@ -16,9 +16,10 @@ import { StoreMetrics } from './metrics.ts';
 import { type StoreParts, StoreReadTxn } from './read-txn.ts';
 import { restoreIndex } from './restore.ts';
 import { decodeMark, encodeMark } from './revision.ts';
+import { RowIntake } from './row-intake.ts';
 import { RowStore, type ScanLimits } from './row-store.ts';
 import { scrub, scrubOthers } from './scrub.ts';
-import { TreeIndex } from './tree-index.ts';
+import type { TreeIndex } from './tree-index.ts';
 import type {
   ChangeListener,
   Compaction,
@@ -53,9 +54,8 @@ export class Store {
   #writing: WriteTxn | undefined;
   #closed = false;
 
-  private constructor(options: StoreOptions) {
+  private constructor(options: StoreOptions, index: TreeIndex) {
     const { backend, checksum, clock, crash, logger, meter, onFatal } = options;
-    const index = new TreeIndex();
     const rows = new RowStore(backend, checksum);
     const metrics = new StoreMetrics(meter, this);
     const compaction = { ...compactionDefaults, ...options.compaction };
@@ -68,11 +68,11 @@ export class Store {
 
   /**
    * Rebuilds the index from the rows of `backend`, attaches keys to their leases, and resumes a compaction that a
-   * crash or stop interrupted. Throws CorruptionError for damaged rows.
+   * crash or stop interrupted. `intake` may have seen these rows while the backend was opened. Throws CorruptionError for damaged rows.
    */
-  static async open(options: StoreOptions): Promise<Store> {
-    const store = new Store(options);
-    await store.#restore();
+  static async open(options: StoreOptions, intake: RowIntake = new RowIntake(options.checksum)): Promise<Store> {
+    const store = new Store(options, intake.index);
+    await store.#restore(intake);
     return store;
   }
 
@@ -219,10 +219,14 @@ export class Store {
     for (const listener of this.#listeners) listener(this.currentRevision, txn.changes);
   };
 
-  async #restore(): Promise<void> {
+  async #restore(intake: RowIntake): Promise<void> {
     const { clock, leases, logger } = this.#options;
     const startedMs = clock.nowMs();
-    const { lastRevision, rowCount } = await restoreIndex(this.#parts, { clock, leases });
+    await restoreIndex(intake, this.#parts.rows, { clock, leases });
+    // One version for each row, in order of time.
+    const { versions } = intake.index;
+    const rowCount = versions.size;
+    const lastRevision = rowCount === 0 ? 0 : versions.main(rowCount - 1);
     const scheduled = this.#readMark(compactionMarks.scheduled);
     const finished = this.#readMark(compactionMarks.finished);
     const compactRevision = Math.max(scheduled, finished);

@@ -5,7 +5,8 @@
  */
 import { invariant, type Key, type LeaseId, noLease } from '@quorate/base';
 import { type RangeSource, rangeOf, type StoreParts } from './read-txn.ts';
-import { encodeDeleted, recordOf } from './row-store.ts';
+import { encodeDeleted } from './row-store.ts';
+import { recordOf } from './stored-row.ts';
 import type { TreeIndex } from './tree-index.ts';
 import type { Change, LeaseBook, RangeOptions, RangeResult, WriteTxn } from './types.ts';
 

@@ -12,6 +12,7 @@
 import { readConsistentIndex } from '@quorate/apply';
 import type { Backend } from '@quorate/backend';
 import { type ClusterId, CorruptionError, formatId, type MemberId, randomId } from '@quorate/base';
+import { RowIntake } from '@quorate/mvcc';
 import {
   ConfChange,
   ConfChangeType,
@@ -40,6 +41,8 @@ export interface Booted {
   readonly identity: PeerIdentity;
   readonly wal: Wal;
   readonly backend: Backend;
+  /** Has seen the rows of {@link backend}; whoever opens the state takes it, once. */
+  intake?: RowIntake | undefined;
   /** Where the log begins: index and term of the entry before its first. */
   readonly logStart: { readonly index: number; readonly term: number };
   readonly entries: readonly Entry[];
@@ -180,7 +183,8 @@ async function rebuild(config: MemberConfig, runtime: Runtime, walOptions: WalOp
 }
 
 async function restartMember(config: MemberConfig, runtime: Runtime, walOptions: WalOptions): Promise<Booted> {
-  const stored = await storedIndex(runtime);
+  const intake = new RowIntake(runtime.checksum);
+  const stored = await storedIndex(runtime, intake);
   const { wal, recovery } = await Wal.open(walOptions, { committedAtLeast: stored });
   const { metadata, snapshot } = recovery;
   const clusterId: ClusterId = metadata.clusterId;
@@ -189,7 +193,7 @@ async function restartMember(config: MemberConfig, runtime: Runtime, walOptions:
     await checkOthersBeforeRestart(config, runtime, metadata);
   }
   const logStart = { index: snapshot?.index ?? 0, term: snapshot?.term ?? 0 };
-  await settleReceivedSnapshot(runtime, clusterId, logStart.index, stored);
+  const isReplaced = await settleReceivedSnapshot(runtime, clusterId, logStart.index, stored);
   const backend = await runtime.backends.open(storeName);
   const { index: appliedIndex, confState } = readConsistentIndex(backend);
   const founding = await completeFounding(config, wal, recovery, clusterId);
@@ -210,6 +214,7 @@ async function restartMember(config: MemberConfig, runtime: Runtime, walOptions:
     identity: metadata,
     wal,
     backend,
+    intake: isReplaced ? undefined : intake,
     logStart,
     entries,
     // The store may have seen more commits than the log recorded: the commit index alone is never synced.
@@ -220,30 +225,31 @@ async function restartMember(config: MemberConfig, runtime: Runtime, walOptions:
   };
 }
 
-async function storedIndex(runtime: Runtime): Promise<number> {
+async function storedIndex(runtime: Runtime, intake: RowIntake): Promise<number> {
   if (!(await runtime.backends.exists(storeName))) return 0;
-  const backend = await runtime.backends.open(storeName);
+  const backend = await runtime.backends.open(storeName, intake);
   const { index } = readConsistentIndex(backend);
   await backend.close();
   return index;
 }
 
-/** Finishes the installation of a snapshot that the log already speaks of; removes one it does not. */
+/** Finishes the installation of a snapshot that the log already speaks of, and is true then; removes one it does not. */
 async function settleReceivedSnapshot(
   runtime: Runtime,
   clusterId: ClusterId,
   logStart: number,
   stored: number,
-): Promise<void> {
+): Promise<boolean> {
   const { logger } = runtime;
   const snapshotter = new Snapshotter({ ...runtime, clusterId, pause: () => Promise.resolve() });
   const received = await snapshotter.receivedIndex();
   if (received === logStart && stored < logStart) {
     logger.info('finishing the installation of a received snapshot', { index: received });
     await snapshotter.swap(received);
-  } else {
-    await snapshotter.discardReceived();
+    return true;
   }
+  await snapshotter.discardReceived();
+  return false;
 }
 
 /** A first start that died between creating the log and writing the founding configuration is continued here. */

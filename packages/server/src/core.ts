@@ -4,7 +4,7 @@
 import type { ApplyResult } from '@quorate/apply';
 import type { Backend } from '@quorate/backend';
 import { type Counter, formatId, invariant, type MemberId, nextTurn } from '@quorate/base';
-import { WatchHub } from '@quorate/mvcc';
+import { type RowIntake, WatchHub } from '@quorate/mvcc';
 import { ConfState, type Entry, type InternalRaftRequest, KvError, Message } from '@quorate/proto';
 import type { MemoryStorage, RawNode } from '@quorate/raft';
 import type { Booted } from './bootstrap.ts';
@@ -87,7 +87,9 @@ export class MemberCore {
   /** Opens the state, connects to the peers and begins to take turns. */
   async run(): Promise<void> {
     const { peers, logger } = this.runtime;
-    this.#state = await this.#openState(this.#booted.backend);
+    const { backend, intake } = this.#booted;
+    this.#booted.intake = undefined;
+    this.#state = await this.#openState(backend, intake);
     this.watches.attach(this.#state.store);
     await peers.start(this.#booted.identity, this.#peerHandler());
     this.#membersChanged();
@@ -292,12 +294,13 @@ export class MemberCore {
     gauge('etcd_server_is_learner', 'Whether this member is a learner: 0 or 1.', () => Number(this.isLearner));
   }
 
-  #openState(backend: Backend): Promise<StateMachine> {
+  #openState(backend: Backend, intake?: RowIntake): Promise<StateMachine> {
     return StateMachine.open({
       config: this.config,
       runtime: { ...this.runtime, onFatal: (error) => this.fatal(error) },
       memberId: this.memberId,
       backend,
+      intake,
       hooks: {
         resolve: (requestId, result) => this.proposals.resolve(requestId, result),
         headerPrefix: () => this.headers.prefix(),

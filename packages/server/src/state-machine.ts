@@ -6,7 +6,7 @@ import { type ApplyHooks, ApplyLoop, EntryBackend, MembershipStore } from '@quor
 import { type Backend, CommitSchedule } from '@quorate/backend';
 import type { MemberId } from '@quorate/base';
 import { Lessor } from '@quorate/lease';
-import { Store } from '@quorate/mvcc';
+import { type RowIntake, Store } from '@quorate/mvcc';
 import { AlarmStore } from '@quorate/quota';
 import { CompactionHashes } from './compaction-hashes.ts';
 import type { MemberConfig } from './config.ts';
@@ -17,6 +17,8 @@ export interface StateMachineOptions {
   readonly runtime: Runtime;
   readonly memberId: MemberId;
   readonly backend: Backend;
+  /** Has seen the rows of the backend, when that was opened. Default: they are scanned. */
+  readonly intake?: RowIntake | undefined;
   readonly hooks: ApplyHooks;
 }
 
@@ -59,17 +61,9 @@ export class StateMachine {
     const { clock, logger, meter, crash, checksum, onFatal } = runtime;
     // The leases first: the store says which keys hang on them.
     const leases = Lessor.open({ backend, clock, meter });
-    const store = await Store.open({
-      backend,
-      clock,
-      logger,
-      meter,
-      crash,
-      checksum,
-      onFatal,
-      leases,
-      compaction: { batchLimit: config.compactionBatchLimit, sleepMs: config.compactionSleepMs },
-    });
+    const compaction = { batchLimit: config.compactionBatchLimit, sleepMs: config.compactionSleepMs };
+    const storeOptions = { backend, clock, logger, meter, crash, checksum, onFatal, leases, compaction };
+    const store = await Store.open(storeOptions, options.intake);
     if (runtime.onChanges !== undefined) store.onChanges(runtime.onChanges);
     const alarms = AlarmStore.open(backend, logger, meter);
     const members = MembershipStore.open(backend);

@@ -7,6 +7,7 @@ import {
   type Commit,
   type Row,
   type RowRange,
+  type RowVisit,
 } from '@quorate/backend';
 import type { Key } from '@quorate/base';
 
@@ -39,6 +40,10 @@ export class TestBackend implements Backend {
       .map(([key, value]) => ({ key, value }));
     if (reverse === true) found.reverse();
     return found.slice(0, limit ?? found.length);
+  }
+
+  visit(bucket: Bucket, range: RowRange, visit: RowVisit): void {
+    for (const row of this.range(bucket, range)) if (!visit(row)) return;
   }
 
   put(bucket: Bucket, key: Key, value: Buffer): void {

@@ -10,8 +10,9 @@ import {
   silentMeter,
 } from '@quorate/base';
 import { KeyValue } from '@quorate/proto';
+import { RowIntake } from '../row-intake.ts';
 import { Store } from '../store.ts';
-import { type CompactionOptions, type LeaseBook, noLeases, type ReadTxn } from '../types.ts';
+import { type CompactionOptions, type LeaseBook, noLeases, type ReadTxn, type StoreOptions } from '../types.ts';
 import { crc32c } from './crc32c.ts';
 import { TestClock } from './test-clock.ts';
 
@@ -45,9 +46,9 @@ export class Fixture {
     await this.backend.commit().durable;
   }
 
-  /** Opens a store on what the backend holds, staged rows included. */
-  async reopen(): Promise<Store> {
-    const opening = Store.open({
+  /** Opens a store on what the backend holds, staged rows included, unless `intake` has seen it. */
+  async reopen(intake?: RowIntake): Promise<Store> {
+    const options: StoreOptions = {
       backend: this.backend,
       clock: this.clock,
       logger: silentLogger,
@@ -57,7 +58,8 @@ export class Fixture {
       checksum: crc32c,
       compaction: this.options.compaction,
       onFatal: (error) => this.fatals.push(error),
-    });
+    };
+    const opening = Store.open(options, intake);
     this.store = await this.clock.settle(opening);
     return this.store;
   }
@@ -66,8 +68,14 @@ export class Fixture {
   async crash(): Promise<Store> {
     this.clock.forget();
     this.#disk.crash({ keepUnflushed: true });
-    this.backend = await this.#disk.open('db');
-    return this.reopen();
+    return this.openAsAtStart();
+  }
+
+  /** The store sees the rows while the backend, which nobody has open, is opened. */
+  async openAsAtStart(): Promise<Store> {
+    const intake = new RowIntake(crc32c);
+    this.backend = await this.#disk.open('db', intake);
+    return this.reopen(intake);
   }
 
   put(key: Key, value = '', lease = 0n): number {

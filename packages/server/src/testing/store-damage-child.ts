@@ -24,7 +24,7 @@ import {
   silentLogger,
   silentMeter,
 } from '@quorate/base';
-import { noLeases, Store } from '@quorate/mvcc';
+import { noLeases, RowIntake, Store } from '@quorate/mvcc';
 import { crc32c } from '@quorate/wal';
 
 const clock: Clock = {
@@ -47,15 +47,15 @@ interface Digests {
   readonly before: string;
 }
 
-function openBackend(directory: string): Promise<Backend> {
-  return lmdbBackendFactory({ directory, ...tools }).open('db');
+function openBackend(directory: string, intake?: RowIntake): Promise<Backend> {
+  return lmdbBackendFactory({ directory, ...tools }).open('db', intake);
 }
 
-function openStore(backend: Backend): Promise<Store> {
+function openStore(backend: Backend, intake?: RowIntake): Promise<Store> {
   const onFatal = (error: unknown): never => {
     throw error;
   };
-  return Store.open({ ...tools, backend, leases: noLeases, checksum: crc32c, onFatal });
+  return Store.open({ ...tools, backend, leases: noLeases, checksum: crc32c, onFatal }, intake);
 }
 
 async function build(directory: string): Promise<void> {
@@ -180,11 +180,12 @@ async function outcomeOfLive(directory: string, damaged: Buffer, digests: Digest
 
 /** What a start reads, a search for damage, and both again after commits that use free pages. */
 async function readAll(directory: string): Promise<string> {
-  const backend = await openBackend(directory);
+  const intake = new RowIntake(crc32c);
+  const backend = await openBackend(directory, intake);
   let digest: string;
   try {
     digest = digestOf(backend);
-    const store = await openStore(backend);
+    const store = await openStore(backend, intake);
     for (const _ of store.scrub());
     await store.close();
     for (let batch = 0; batch < 3; batch++) {
