@@ -100,3 +100,21 @@ function limited(program: string): ReturnType<typeof runBytes> {
   const line = 'ulimit -f 6000; exec "$0" --input-type=module -e "$1"';
   return runBytes(['bash', '--norc', '-c', line, process.execPath, program]);
 }
+
+const embedding = `
+  import { createRequire } from 'node:module';
+  import { open } from 'quorate';
+  const db = await open({ dataDir: ${JSON.stringify(join(directory, 'lean'))} });
+  await db.kv.put('key', 'value');
+  await db.close();
+  const { cache } = createRequire(process.cwd() + '/');
+  console.log(Object.keys(cache).filter((path) => path.includes('grpc-js')).length + ' modules');
+  const { grpcTransport, parseEndpoint } = await import('@quorate/client');
+  grpcTransport()(parseEndpoint('localhost:1')).close();
+  console.log(Object.keys(cache).some((path) => path.includes('grpc-js')));
+  process.exit(0);
+`;
+
+test('a process that embeds a member and calls no other loads no grpc-js', async () => {
+  expect(await linesOf(embedding)).toEqual(['0 modules', 'true']);
+});

@@ -1,16 +1,12 @@
 /**
  * The transport over @grpc/grpc-js: one HTTP/2 connection per endpoint and client, raw Buffers in and out (the codecs live a
  * layer above). Turns grpc-js' errors into RpcError and decides whether a failed request was provably never sent.
+ *
+ * grpc-js is loaded with the first channel: its modules take 40 ms, and who embeds a member or asks a command for help has none.
  */
-import {
-  type ChannelOptions,
-  Client,
-  connectivityState,
-  credentials,
-  type CallOptions as GrpcCallOptions,
-  Metadata,
-  type ServiceError,
-} from '@grpc/grpc-js';
+import { createRequire } from 'node:module';
+import type * as GrpcJs from '@grpc/grpc-js';
+import type { ChannelOptions, Client, CallOptions as GrpcCallOptions, Metadata, ServiceError } from '@grpc/grpc-js';
 import { Status, type StatusCode } from '@quorate/proto';
 import type { Attempt, BidiStream, Channel, OpenChannel } from './channel.ts';
 import { type Endpoint, grpcTarget, isLoopback } from './endpoint.ts';
@@ -40,6 +36,8 @@ export interface GrpcOptions {
   readonly responseBytesMax?: number;
 }
 
+const require = createRequire(import.meta.url);
+
 const keepaliveTimeMinMs = 10_000;
 
 /** Answers of a stream that are read ahead of the reader. More stay with the member, by HTTP/2's flow control. */
@@ -47,29 +45,32 @@ const readAheadMax = 16;
 
 /** Channels over grpc-js with these settings. */
 export function grpcTransport(options: GrpcOptions = {}): OpenChannel {
-  return (endpoint) => new GrpcChannel(endpoint, options);
+  return (endpoint) => new GrpcChannel(require('@grpc/grpc-js') as typeof GrpcJs, endpoint, options);
 }
 
 class GrpcChannel implements Channel {
+  readonly #grpc: typeof GrpcJs;
   readonly #endpoint: Endpoint;
   readonly #client: Client;
   #isClosed = false;
 
-  constructor(endpoint: Endpoint, options: GrpcOptions) {
+  constructor(grpc: typeof GrpcJs, endpoint: Endpoint, options: GrpcOptions) {
+    this.#grpc = grpc;
     this.#endpoint = endpoint;
-    this.#client = new Client(
+    this.#client = new grpc.Client(
       grpcTarget(endpoint),
-      credentialsFor(endpoint, options),
+      credentialsFor(grpc, endpoint, options),
       channelOptions(endpoint, options),
     );
   }
 
   get isConnected(): boolean {
-    return this.#client.getChannel().getConnectivityState(false) === connectivityState.READY;
+    return this.#client.getChannel().getConnectivityState(false) === this.#grpc.connectivityState.READY;
   }
 
   connect(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const channel = this.#client.getChannel();
+    const { connectivityState } = this.#grpc;
     const deadline = Date.now() + timeoutMs;
     return new Promise((resolve, reject) => {
       const abort = (): void => reject(signal?.reason);
@@ -98,7 +99,7 @@ class GrpcChannel implements Channel {
         if (error === null) resolve(response!);
         else reject(this.#failure(error, attempt));
       };
-      const metadata = metadataOf(attempt);
+      const metadata = this.#metadataOf(attempt);
       const call = this.#client.makeUnaryRequest(path, asIs, asIs, request, metadata, callOptions(attempt), done);
       const abort = (): void => call.cancel();
       onAbort(signal, abort);
@@ -107,7 +108,7 @@ class GrpcChannel implements Channel {
 
   async *serverStream(path: string, request: Buffer, attempt: Attempt): AsyncGenerator<Buffer, void, undefined> {
     const { signal } = attempt;
-    const metadata = metadataOf(attempt);
+    const metadata = this.#metadataOf(attempt);
     const call = this.#client.makeServerStreamRequest(path, asIs, asIs, request, metadata, callOptions(attempt));
     const abort = (): void => call.cancel();
     onAbort(signal, abort);
@@ -123,7 +124,7 @@ class GrpcChannel implements Channel {
 
   bidiStream(path: string, attempt: Attempt): BidiStream {
     const { signal } = attempt;
-    const call = this.#client.makeBidiStreamRequest(path, asIs, asIs, metadataOf(attempt), callOptions(attempt));
+    const call = this.#client.makeBidiStreamRequest(path, asIs, asIs, this.#metadataOf(attempt), callOptions(attempt));
     const cancel = (): void => call.cancel();
     const over = (): void => signal?.removeEventListener('abort', cancel);
     const responses = new Mailbox<Buffer>({
@@ -180,6 +181,12 @@ class GrpcChannel implements Channel {
     return new RpcError({ status, details, endpoint, sent }, { cause: error });
   }
 
+  #metadataOf(attempt: Attempt): Metadata {
+    const metadata = new this.#grpc.Metadata();
+    for (const name in attempt.metadata) metadata.set(name, attempt.metadata[name]!);
+    return metadata;
+  }
+
   #dialTimeout(timeoutMs: number): RpcError {
     const details = `no connection within ${Math.round(timeoutMs)} ms`;
     return new RpcError({ status: Status.UNAVAILABLE, details, endpoint: this.#endpoint.text, sent: false });
@@ -214,12 +221,6 @@ function plainReason(details: string): string {
   return /:SSL routines:[^:]*:([^:\n]+)/.exec(reason)?.[1] ?? reason;
 }
 
-function metadataOf(attempt: Attempt): Metadata {
-  const metadata = new Metadata();
-  for (const name in attempt.metadata) metadata.set(name, attempt.metadata[name]!);
-  return metadata;
-}
-
 function callOptions({ timeoutMs }: Attempt): GrpcCallOptions {
   return timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs };
 }
@@ -242,7 +243,11 @@ function channelOptions(endpoint: Endpoint, options: GrpcOptions): ChannelOption
   };
 }
 
-function credentialsFor({ security }: Endpoint, { tls }: GrpcOptions): ReturnType<typeof credentials.createInsecure> {
+function credentialsFor(
+  { credentials }: typeof GrpcJs,
+  { security }: Endpoint,
+  { tls }: GrpcOptions,
+): GrpcJs.ChannelCredentials {
   if (security === 'plain' || (security === 'either' && tls === undefined)) return credentials.createInsecure();
   return credentials.createSsl(tls?.ca ?? null, tls?.key ?? null, tls?.cert ?? null, {
     rejectUnauthorized: tls?.skipVerify !== true,

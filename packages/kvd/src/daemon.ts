@@ -14,11 +14,12 @@ import {
   instrument,
   LeaderMonitor,
   learnerGuard,
+  loadGrpcJs,
   Port,
   type RpcTransport,
   requestOverheadBytes,
+  type ServeRpc,
   serveDefaults,
-  serveGrpcJs,
   serveH2,
 } from '@quorate/rpc';
 import {
@@ -189,9 +190,10 @@ export class Daemon {
     const routes = makeRoutes({ health, metrics: this.#meter, meter: this.#meter, logger });
     for (const port of this.#metricsPorts) port.serve({ http: routes.metrics });
     for (const { text } of listenMetricsUrls) logger.info('serving metrics', { address: text });
+    const serve = this.#config.rpcTransport === 'h2' ? serveH2 : await loadGrpcJs();
     await member.published();
     if (this.#stopping) return;
-    const rpc = this.#serveRpc(member, maxConcurrentStreams);
+    const rpc = this.#serveRpc(serve, member, maxConcurrentStreams);
     this.#transport = rpc;
     for (const port of this.#clientPorts) port.serve({ rpc, http: routes.client });
     for (const { text, scheme } of listenClientUrls) {
@@ -201,7 +203,7 @@ export class Daemon {
     logger.info('ready to serve client requests');
   }
 
-  #serveRpc(member: Member, maxConcurrentStreams: number): RpcTransport {
+  #serveRpc(serve: ServeRpc, member: Member, maxConcurrentStreams: number): RpcTransport {
     const { logger } = this.#options;
     const { electionMs, maxRequestBytes } = this.#config.member;
     const { hasLeader, isLearner } = memberHealth(member);
@@ -215,7 +217,6 @@ export class Daemon {
       ...(this.#config.hasCallTimes ? { handlingClock: this.#clock } : {}),
     });
     const bytes = (name: string, help: string) => this.#meter.counter({ name, help });
-    const serve = this.#config.rpcTransport === 'h2' ? serveH2 : serveGrpcJs;
     return serve(methods, {
       ...serveDefaults,
       clock: this.#clock,
