@@ -25,6 +25,7 @@ import { Keepalive } from './keepalive.ts';
 import type { H2Limits } from './limits.ts';
 import type { Linger } from './linger.ts';
 import { type ChunkPool, Output } from './output.ts';
+import { readSocket } from './read-socket.ts';
 import type { Routes } from './request-head.ts';
 import { Sender } from './sender.ts';
 import { SocketWriter } from './socket-writer.ts';
@@ -110,7 +111,7 @@ export class Connection implements FrameHost {
   start(head: Buffer): void {
     const { socket } = this;
     socket.setNoDelay(true);
-    socket.on('data', (chunk: Buffer) => this.onData(chunk));
+    readSocket(socket, (chunk) => this.onData(chunk));
     // The client will send nothing more: its requests will not be completed, and it could not say that it is still there.
     socket.on('end', () => this.end());
     socket.on('error', (error) => this.options.logger.debug('connection failed', { error: error.message }));

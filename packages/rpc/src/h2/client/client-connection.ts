@@ -16,6 +16,7 @@ import { ConnectionError } from '../h2-errors.ts';
 import { Keepalive } from '../keepalive.ts';
 import { type H2Limits, h2Limits } from '../limits.ts';
 import { ChunkPool, Output } from '../output.ts';
+import { readSocket } from '../read-socket.ts';
 import { Sender } from '../sender.ts';
 import { SocketWriter } from '../socket-writer.ts';
 import { ClientCall } from './client-call.ts';
@@ -82,7 +83,8 @@ class ClientConnection implements RpcConnection, ClientFrameHost {
     this.frames = new ClientFrames(this);
     this.headers = new RequestHeaders(options);
     this.handshake = clock.after(options.connectTimeoutMs, () => this.fail('connecting timed out'));
-    socket.on('data', (chunk: Buffer) => this.onData(chunk));
+    readSocket(socket, (chunk) => this.onData(chunk));
+    socket.resume();
     socket.on('error', (error: NodeJS.ErrnoException) => {
       this.failure ??= failureOf(error, `${host}:${port}`);
     });
