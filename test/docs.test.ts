@@ -145,6 +145,7 @@ describe('names', () => {
       'max-semi-space-size',
       'no-parallel-scavenge',
       'single-threaded-gc',
+      'use-largepages',
       'v8-pool-size',
     ];
     const known = new Set([...ofKvd, ...ofOthers, ...ofTools]);
