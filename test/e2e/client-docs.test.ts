@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { freePorts, KvdCluster } from '../support/kvd-process.ts';
+import { KvdCluster } from '../support/kvd-process.ts';
+import { freePorts } from '../support/ports.ts';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 interface Example {

@@ -8,7 +8,8 @@ import { Client, credentials } from '@grpc/grpc-js';
 import { HealthCheckRequest, services } from '@quorate/proto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type CommandResult, runCommand } from '../support/kvctl.ts';
-import { freePorts, KvdCluster, type KvdProcess, waitFor } from '../support/kvd-process.ts';
+import { KvdCluster, type KvdProcess, waitFor } from '../support/kvd-process.ts';
+import { freePorts } from '../support/ports.ts';
 import { RawClient } from '../support/raw-client.ts';
 
 const kvdProgram = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'packages', 'kvd', 'bin', 'kvd.js');

@@ -7,7 +7,8 @@ import { MemberListRequest, services } from '@quorate/proto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ByteResult, neutralEnvironment, runBytes } from '../support/byte-command.ts';
 import { type EtcdInstallation, installedEtcds } from '../support/etcd-process.ts';
-import { freePorts, kvctlProgram } from '../support/kvd-process.ts';
+import { kvctlProgram } from '../support/kvd-process.ts';
+import { freePorts } from '../support/ports.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { etcdTwin, kvdTwin, leveled, type Twin } from '../support/twins.ts';
 

@@ -11,7 +11,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CertificatePaths, TestAuthority } from '../support/certificates.ts';
 import { EtcdProcess, installedEtcds } from '../support/etcd-process.ts';
 import { hasJdk, jdkHttpStory } from '../support/java-story.ts';
-import { freePorts, KvdCluster } from '../support/kvd-process.ts';
+import { KvdCluster } from '../support/kvd-process.ts';
+import { freePorts } from '../support/ports.ts';
 
 // Flags for versions came with 3.5.
 const installation = installedEtcds().find(({ minor }) => minor !== '3.4');

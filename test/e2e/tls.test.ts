@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestAuthority } from '../support/certificates.ts';
 import { installedEtcds } from '../support/etcd-process.ts';
 import { runCommand } from '../support/kvctl.ts';
-import { freePorts, KvdCluster, type KvdProcess, kvctlProgram, waitFor } from '../support/kvd-process.ts';
+import { KvdCluster, type KvdProcess, kvctlProgram, waitFor } from '../support/kvd-process.ts';
+import { freePorts } from '../support/ports.ts';
 
 const python = '/usr/bin/python3';
 const authority = new TestAuthority();

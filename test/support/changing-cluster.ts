@@ -12,7 +12,8 @@ import {
   type StatusResponse,
   services,
 } from '@quorate/proto';
-import { freePorts, KvdProcess, waitFor } from './kvd-process.ts';
+import { KvdProcess, waitFor } from './kvd-process.ts';
+import { freePorts } from './ports.ts';
 import { RawClient } from './raw-client.ts';
 
 const { memberAdd, memberList, memberPromote, memberRemove, memberUpdate } = services.cluster.methods;

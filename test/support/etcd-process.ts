@@ -5,7 +5,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePorts, waitFor } from './kvd-process.ts';
+import { waitFor } from './kvd-process.ts';
+import { freePorts } from './ports.ts';
 
 /** One installed etcd. */
 export interface EtcdInstallation {

@@ -1,43 +1,14 @@
 /** Real kvd processes for tests: start, kill, wait for a named condition. Only processes started here are ever signalled. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePorts } from './ports.ts';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const kvdProgram = join(root, 'packages', 'kvd', 'bin', 'kvd.js');
 export const kvctlProgram: string = join(root, 'packages', 'kvctl', 'bin', 'kvctl.js');
-
-/**
- * Below the range from which the kernel takes ports of outgoing connections: those could take ours while a member is down. Test files
- * that run beside each other take theirs from parts of it: a port that is free here and now may be what the other just chose.
- */
-const parts = 8;
-const partSize = 1_500;
-const part = Number(process.env['VITEST_POOL_ID'] ?? 0) % parts;
-const ports = { from: 20_000 + part * partSize, to: 20_000 + (part + 1) * partSize };
-let nextPort: number = ports.from + Math.floor(Math.random() * partSize);
-
-/** Ports nobody listens on now. No port is given out twice before all of them were. */
-export async function freePorts(count: number): Promise<number[]> {
-  const found: number[] = [];
-  while (found.length < count) {
-    const port = nextPort;
-    nextPort = port + 1 < ports.to ? port + 1 : ports.from;
-    if (await isFree(port)) found.push(port);
-  }
-  return found;
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-  });
-}
 
 /** Polls until `probe` gives something, at most `limitMs`; throws with `what` otherwise. */
 export async function waitFor<T>(what: string, limitMs: number, probe: () => Promise<T | undefined>): Promise<T> {
