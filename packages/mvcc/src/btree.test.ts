@@ -38,7 +38,7 @@ function walk(tree: BTree, from: string): [string, number][] {
   const start = tree.seek(from);
   let index = start.index;
   for (let leaf: Leaf | undefined = start.leaf; leaf !== undefined; leaf = leaf.next) {
-    for (; index < leaf.keys.length; index++) found.push([leaf.keys[index]!, leaf.values[index]!]);
+    for (; index < leaf.count; index++) found.push([leaf.keyAt(index), leaf.valueAt(index)]);
     index = 0;
   }
   return found;
@@ -121,6 +121,18 @@ describe('BTree', () => {
       expect(tree.size).toBe(0);
       expect(tree.get('00000')).toBe(undefined);
     }
+  });
+
+  test('keys of many kilobytes make leaves of few keys', () => {
+    const tree = new BTree();
+    const long = (i: number): string => `${String(i).padStart(4, '0')}${'x'.repeat((i % 7) * 9_000)}`;
+    for (let i = 0; i < 300; i++) tree.exchange(long((i * 7) % 300), (i * 7) % 300, i);
+    tree.audit();
+    expect(walk(tree, '').map(([, value]) => value)).toEqual(Array.from({ length: 300 }, (_, i) => i));
+    for (let i = 0; i < 300; i++) same(tree.get(long(i)), i);
+    for (let i = 0; i < 300; i++) if (i % 7 !== 0) same(tree.delete(long(i)), true);
+    tree.audit();
+    expect(tree.size).toBe(43);
   });
 
   test('removing all but a few keys leaves a small tree', () => {

@@ -9,27 +9,14 @@
  */
 import { invariant, type Key } from '@quorate/base';
 import type { BuiltTree } from './btree-builder.ts';
-import {
-  appendKeys,
-  countLive,
-  cutKeys,
-  headsAreRight,
-  Inner,
-  insertKey,
-  knownBelow,
-  Leaf,
-  lowerBound,
-  type Node,
-  removeKey,
-  upperBound,
-} from './btree-node.ts';
+import { Inner, Leaf, type Node } from './btree-node.ts';
+import { NodeMemory } from './node-memory.ts';
+import { nodeMax } from './packed-keys.ts';
 
-/** Most keys in a leaf and children of an inner node. */
-const nodeMax = 64;
 /** A node smaller than this is merged with a neighbour when both fit into one. */
 const nodeMin = nodeMax / 4;
 
-/** A place between keys: at `leaf.keys[index]`, or behind the last key of the last leaf. */
+/** A place between keys: at the key `index` of `leaf`, or behind the last key of the last leaf. */
 export interface Position {
   readonly leaf: Leaf;
   readonly index: number;
@@ -37,7 +24,8 @@ export interface Position {
 
 /** The map. Stamps must not decrease from one {@link exchange} to the next. */
 export class BTree {
-  #root: Node = new Leaf([], [], 0);
+  #memory = new NodeMemory();
+  #root: Node = new Leaf(this.#memory);
   /** Inner levels above the leaves. */
   #height = 0;
   #size = 0;
@@ -48,8 +36,9 @@ export class BTree {
   #known = 0;
 
   /** Takes the place of an empty tree. */
-  adopt({ root, height, size }: BuiltTree): void {
+  adopt({ memory, root, height, size }: BuiltTree): void {
     invariant(this.#size === 0, 'a tree with keys is replaced', { size: this.#size });
+    this.#memory = memory;
     this.#root = root;
     this.#height = height;
     this.#size = size;
@@ -68,22 +57,21 @@ export class BTree {
   /** The value of `key`, undefined when it is not in the map. */
   get(key: Key): number | undefined {
     const leaf = this.#descend(key);
-    const index = lowerBound(leaf, key, this.#known);
-    return leaf.keys[index] === key ? leaf.values[index] : undefined;
+    const index = leaf.find(key, this.#known);
+    return index >= 0 ? leaf.valueAt(index) : undefined;
   }
 
   /** Sets the value of `key` and returns the one before, undefined when there was none. */
   exchange(key: Key, value: number, stamp: number): number | undefined {
     const leaf = this.#descend(key);
-    const index = lowerBound(leaf, key, this.#known);
-    const found = leaf.keys[index] === key;
-    const old = found ? leaf.values[index]! : undefined;
-    if (found) {
-      leaf.values[index] = value;
-    } else {
-      insertKey(leaf, index, key);
-      leaf.values.splice(index, 0, value);
+    const found = leaf.find(key, this.#known);
+    const index = found >= 0 ? found : ~found;
+    const old = found >= 0 ? leaf.valueAt(index) : undefined;
+    if (old === undefined) {
+      leaf.insert(index, key, value);
       this.#size++;
+    } else {
+      leaf.setValue(index, value);
     }
     const delta = (value >= 0 ? 1 : 0) - (old !== undefined && old >= 0 ? 1 : 0);
     leaf.live += delta;
@@ -93,31 +81,31 @@ export class BTree {
       inner.live += delta;
       inner.stamp = stamp;
     }
-    if (leaf.keys.length > nodeMax) this.#splitLeaf(leaf, index);
+    if (leaf.isTooBig) this.#splitLeaf(leaf, index);
     return old;
   }
 
   /** Takes `key` out. Returns whether it was there. */
   delete(key: Key): boolean {
     const leaf = this.#descend(key);
-    const index = lowerBound(leaf, key, this.#known);
-    if (leaf.keys[index] !== key) return false;
-    removeKey(leaf, index);
-    const [value] = leaf.values.splice(index, 1);
+    const index = leaf.find(key, this.#known);
+    if (index < 0) return false;
+    const isLive = leaf.valueAt(index) >= 0;
+    leaf.remove(index);
     this.#size--;
-    if (value! >= 0) {
+    if (isLive) {
       leaf.live--;
       for (let depth = this.#height - 1; depth >= 0; depth--) this.#path[depth]!.live--;
     }
-    if (leaf.keys.length < nodeMin) this.#shrink(leaf);
+    if (leaf.count < nodeMin) this.#shrink(leaf);
     return true;
   }
 
   /** Where `key` is, or the first key above it. */
   seek(key: Key): Position {
     const leaf = this.#descend(key);
-    const index = lowerBound(leaf, key, this.#known);
-    return index === leaf.keys.length && leaf.next !== undefined ? { leaf: leaf.next, index: 0 } : { leaf, index };
+    const index = leaf.lowerBound(key, this.#known);
+    return index === leaf.count && leaf.next !== undefined ? { leaf: leaf.next, index: 0 } : { leaf, index };
   }
 
   /** Behind the last key. */
@@ -125,7 +113,7 @@ export class BTree {
     let node = this.#root;
     for (let level = this.#height; level > 0; level--) node = (node as Inner).children.at(-1)!;
     const leaf = node as Leaf;
-    return { leaf, index: leaf.keys.length };
+    return { leaf, index: leaf.count };
   }
 
   /**
@@ -150,6 +138,8 @@ export class BTree {
       leaves++;
     }
     invariant(leaves === totals.leaves, 'leaf chain is incomplete', { leaves, found: totals.leaves });
+    const { inUse } = this.#memory;
+    invariant(inUse === totals.nodes, 'memory of nodes was not given back', { inUse, nodes: totals.nodes });
   }
 
   #descend(key: Key): Leaf {
@@ -157,10 +147,10 @@ export class BTree {
     let known = 0;
     for (let depth = 0; depth < this.#height; depth++) {
       const inner = node as Inner;
-      const slot = upperBound(inner, key, known);
+      const slot = inner.upperBound(key, known);
       this.#path[depth] = inner;
       this.#slots[depth] = slot;
-      known = knownBelow(inner, slot, known);
+      known = inner.knownBelow(slot, known);
       node = inner.children[slot]!;
     }
     this.#known = known;
@@ -170,32 +160,32 @@ export class BTree {
   /** `index` is where the key that made it too big went. */
   #splitLeaf(leaf: Leaf, index: number): void {
     // Keys that arrive in order at the right edge would leave half-empty leaves behind: there the old leaf stays full.
-    const appended = leaf.next === undefined && index === leaf.keys.length - 1;
-    const at = appended ? index : leaf.keys.length >>> 1;
-    const right = new Leaf(cutKeys(leaf, at), leaf.values.splice(at), leaf.stamp);
-    leaf.live -= right.live;
-    right.next = leaf.next;
-    right.previous = leaf;
-    if (leaf.next !== undefined) leaf.next.previous = right;
-    leaf.next = right;
-    this.#addChild(this.#height - 1, leaf, right.keys[0]!, right);
+    const appended = leaf.next === undefined && index === leaf.count - 1;
+    const right = leaf.split(appended ? index : leaf.count >>> 1);
+    this.#addChild(this.#height - 1, leaf, right.keyAt(0), right);
   }
 
   /** Puts `right` behind `left` into the inner node at `depth` of the last descent; at -1 the tree grows a level. */
   #addChild(depth: number, left: Node, separator: Key, right: Node): void {
     if (depth < 0) {
-      this.#root = new Inner([separator], [left, right], left.stamp);
+      const root = new Inner(this.#memory);
+      root.insert(0, separator, 0);
+      root.take([left, right]);
+      this.#root = root;
       this.#height++;
       return;
     }
     const inner = this.#path[depth]!;
     const slot = this.#slots[depth]!;
-    insertKey(inner, slot, separator);
+    inner.insert(slot, separator, 0);
     inner.children.splice(slot + 1, 0, right);
-    if (inner.children.length <= nodeMax) return;
+    if (inner.children.length <= nodeMax && !inner.isTooBig) return;
     const at = inner.children.length >>> 1;
-    const sibling = new Inner(cutKeys(inner, at), inner.children.splice(at), inner.stamp);
-    const [between] = cutKeys(inner, at - 1) as [Key];
+    const sibling = new Inner(this.#memory);
+    inner.moveTo(sibling, at);
+    sibling.take(inner.children.splice(at));
+    const between = inner.keyAt(at - 1);
+    inner.cut(at - 1);
     inner.live -= sibling.live;
     this.#addChild(depth - 1, inner, between, sibling);
   }
@@ -212,11 +202,14 @@ export class BTree {
       node = parent;
     }
     while (this.#height > 0 && (this.#root as Inner).children.length === 1) {
-      this.#root = (this.#root as Inner).children[0]!;
+      const [only] = (this.#root as Inner).children;
+      this.#root.release();
+      this.#root = only!;
       this.#height--;
     }
     if (this.#height > 0 && fill(this.#root) === 0) {
-      this.#root = new Leaf([], [], 0);
+      this.#root.release();
+      this.#root = new Leaf(this.#memory);
       this.#height = 0;
     }
   }
@@ -224,39 +217,37 @@ export class BTree {
 
 /** Keys in a leaf, children of an inner node. */
 function fill(node: Node): number {
-  return node instanceof Leaf ? node.keys.length : node.children.length;
+  return node instanceof Leaf ? node.count : node.children.length;
 }
 
 /** Takes an empty child out. */
 function dropChild(parent: Inner, slot: number): void {
   const [child] = parent.children.splice(slot, 1);
-  removeKey(parent, Math.max(slot - 1, 0));
-  if (child instanceof Leaf) unlink(child);
+  if (parent.count > 0) parent.remove(Math.max(slot - 1, 0));
+  if (child instanceof Leaf) child.drop();
+  else child?.release();
 }
 
 /** Merges children `slot` and `slot + 1` into the left one when both exist and fit. */
 function maybeMerge(parent: Inner, slot: number): boolean {
   const left = parent.children[slot];
   const right = parent.children[slot + 1];
-  if (left === undefined || right === undefined || fill(left) + fill(right) > nodeMax) return false;
+  if (left === undefined || right === undefined) return false;
+  if (fill(left) + fill(right) > nodeMax || !left.hasRoomFor(right)) return false;
   if (left instanceof Leaf && right instanceof Leaf) {
-    appendKeys(left, right.keys);
-    left.values.push(...right.values);
-    unlink(right);
+    left.append(right);
+    right.drop();
   } else if (left instanceof Inner && right instanceof Inner) {
-    appendKeys(left, [parent.keys[slot]!, ...right.keys]);
+    left.insert(left.count, parent.keyAt(slot), 0);
+    left.append(right);
     left.children.push(...right.children);
+    right.release();
   }
   left.live += right.live;
   left.stamp = Math.max(left.stamp, right.stamp);
-  removeKey(parent, slot);
+  parent.remove(slot);
   parent.children.splice(slot + 1, 1);
   return true;
-}
-
-function unlink(leaf: Leaf): void {
-  if (leaf.previous !== undefined) leaf.previous.next = leaf.next;
-  if (leaf.next !== undefined) leaf.next.previous = leaf.previous;
 }
 
 interface Moment {
@@ -270,17 +261,18 @@ function countBelow(node: Node, height: number, moment: Moment, from: Key | unde
   if (unchanged && from === undefined && to === undefined) return node.live;
   let count = 0;
   if (height === 0) {
-    const { keys, values } = node as Leaf;
-    const end = to === undefined ? keys.length : lowerBound(node, to);
-    for (let i = from === undefined ? 0 : lowerBound(node, from); i < end; i++) {
-      const value = values[i]!;
+    const leaf = node as Leaf;
+    const end = to === undefined ? leaf.count : leaf.lowerBound(to);
+    for (let i = from === undefined ? 0 : leaf.lowerBound(from); i < end; i++) {
+      const value = leaf.valueAt(i);
       if (unchanged ? value >= 0 : moment.aliveAt(value)) count++;
     }
     return count;
   }
-  const { children } = node as Inner;
-  const first = from === undefined ? 0 : upperBound(node, from);
-  const last = to === undefined ? children.length - 1 : upperBound(node, to);
+  const inner = node as Inner;
+  const { children } = inner;
+  const first = from === undefined ? 0 : inner.upperBound(from);
+  const last = to === undefined ? children.length - 1 : inner.upperBound(to);
   for (let i = first; i <= last; i++) {
     const childFrom = i === first ? from : undefined;
     const childTo = i === last ? to : undefined;
@@ -295,26 +287,26 @@ function auditNode(
   height: number,
   from: Key | undefined,
   to: Key | undefined,
-): { size: number; leaves: number } {
-  invariant(headsAreRight(node), 'heads of a node are wrong');
-  for (let i = 0; i < node.keys.length; i++) {
-    const key = node.keys[i]!;
-    invariant(i === 0 || node.keys[i - 1]! < key, 'keys of a node are out of order');
+): { size: number; leaves: number; nodes: number } {
+  invariant(node.isSound(), 'keys of a node are misshapen');
+  for (let i = 0; i < node.count; i++) {
+    const key = node.keyAt(i);
     invariant((from === undefined || from <= key) && (to === undefined || key < to), 'key is under the wrong node');
   }
   if (height === 0) {
-    invariant(node instanceof Leaf && node.keys.length === node.values.length, 'leaf is misshapen');
-    invariant(node.live === countLive(node.values), 'live count of a leaf is wrong');
-    return { size: node.keys.length, leaves: 1 };
+    invariant(node instanceof Leaf && node.live === node.countLive(), 'leaf is misshapen');
+    return { size: node.count, leaves: 1, nodes: 1 };
   }
-  invariant(node instanceof Inner && node.children.length === node.keys.length + 1, 'inner node is misshapen');
-  const totals = { size: 0, leaves: 0 };
+  invariant(node instanceof Inner && node.children.length === node.count + 1, 'inner node is misshapen');
+  const totals = { size: 0, leaves: 0, nodes: 1 };
   let live = 0;
   node.children.forEach((child, i) => {
     invariant(child.stamp <= node.stamp, 'stamp of a child is above its parent');
-    const below = auditNode(child, height - 1, node.keys[i - 1] ?? from, node.keys[i] ?? to);
+    const low = i === 0 ? from : node.keyAt(i - 1);
+    const below = auditNode(child, height - 1, low, i === node.count ? to : node.keyAt(i));
     totals.size += below.size;
     totals.leaves += below.leaves;
+    totals.nodes += below.nodes;
     live += child.live;
   });
   invariant(live === node.live, 'live count of an inner node is wrong');

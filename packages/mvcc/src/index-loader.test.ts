@@ -115,7 +115,7 @@ describe('an index that was loaded', () => {
     const changes = [`${long}b`, `${long}a`, 'y', long].map((name) => ({ key: name, isDelete: false, lease: 0 }));
     const { index } = load(writtenBy(changes), 100);
     const found: string[] = [];
-    index.ascend({ from: '', to: undefined, at: 9 }, (name) => {
+    index.ascend({ from: '', to: undefined, at: 9 }, (_id, { key: name }) => {
       found.push(name);
       return true;
     });

@@ -7,7 +7,7 @@ import { KvError } from '@quorate/proto';
 import { none } from './key-index.ts';
 import type { StoreMetrics } from './metrics.ts';
 import type { RowStore } from './row-store.ts';
-import type { IndexRange, TreeIndex } from './tree-index.ts';
+import type { IndexPlace, IndexRange, TreeIndex } from './tree-index.ts';
 import type { RangeOptions, RangeResult, ReadTxn } from './types.ts';
 
 /** The parts of the store that its transactions work on. */
@@ -79,9 +79,9 @@ export function rangeOf(source: RangeSource, key: Key, end: Key | undefined, opt
   const rows: Buffer[] = [];
   let sizeBytes = 0;
   let next: Key | undefined;
-  const visit = (found: Key, id: number): boolean => {
+  const visit = (id: number, place: IndexPlace): boolean => {
     if (rows.length >= limit || sizeBytes >= sizeBytesMax) {
-      next = found;
+      next = place.key;
       return false;
     }
     const record = source.record(id);

@@ -45,7 +45,7 @@ export function* scrub(parts: ScrubParts): Generator<ScrubSlice> {
     const read: { rows: number; sizeBytes: number } = { rows: 0, sizeBytes: 0 };
     from = parts.index.ascend(
       { from, to: undefined, at: parts.currentRevision },
-      (_key, id) => {
+      (id) => {
         readVersions(parts, id, read);
         return true;
       },

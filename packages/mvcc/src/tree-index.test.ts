@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { none } from './key-index.ts';
-import { TreeIndex } from './tree-index.ts';
+import { type IndexPlace, TreeIndex } from './tree-index.ts';
 
 interface Moment {
   readonly main: number;
@@ -99,8 +99,8 @@ describe('TreeIndex', () => {
               const expected = pair.range(range.from, range.to, revision);
               expect(pair.index.count(range)).toBe(expected.length);
               const found: string[] = [];
-              const visit = (key: string, id: number): boolean =>
-                found.push(`${key}@${pair.index.versions.main(id)}`) < limit;
+              const visit = (id: number, place: IndexPlace): boolean =>
+                found.push(`${place.key}@${pair.index.versions.main(id)}`) < limit;
               pair.index.ascend(range, visit);
               expect(found).toEqual(expected.slice(0, limit));
               found.length = 0;
@@ -132,7 +132,7 @@ describe('TreeIndex', () => {
       asked++;
       return at(id, revision);
     };
-    index.ascend({ from: '', to: undefined, at: main }, (key) => found.push(key) > 0);
+    index.ascend({ from: '', to: undefined, at: main }, (_id, { key }) => found.push(key) > 0);
     expect(found).toEqual([keyOf(keyCount - 1)]);
     expect(asked).toBeLessThanOrEqual(64);
   });

@@ -18,8 +18,24 @@ import { Fifo } from './fifo.ts';
 import type { LoadedIndex, Tombstone } from './index-loader.ts';
 import { none, VersionTable } from './key-index.ts';
 
-/** Called for keys of a range with the id of the version; false ends the walk. */
-export type Visit = (key: Key, id: number) => boolean;
+/** Where a walk is. */
+export class IndexPlace {
+  leaf: Leaf;
+  index: number;
+
+  constructor(leaf: Leaf, index: number) {
+    this.leaf = leaf;
+    this.index = index;
+  }
+
+  /** Makes a string: for those who need it. */
+  get key(): Key {
+    return this.leaf.keyAt(this.index);
+  }
+}
+
+/** Called for keys of a range with the id of the version; false ends the walk. `place` is good for the time of the call. */
+export type Visit = (id: number, place: IndexPlace) => boolean;
 
 /** Part of the key space at a revision; `to` undefined means no upper bound. */
 export interface IndexRange {
@@ -95,18 +111,19 @@ export class TreeIndex {
     let keysLeft = keysMax;
     const start = this.#tree.seek(range.from);
     const end = range.to === undefined ? this.#tree.end() : this.#tree.seek(range.to);
-    let index = start.index;
+    const place = new IndexPlace(start.leaf, start.index);
     for (let leaf: Leaf | undefined = start.leaf; leaf !== undefined; leaf = leaf.next) {
-      const stop = leaf === end.leaf ? end.index : leaf.keys.length;
+      place.leaf = leaf;
+      const stop = leaf === end.leaf ? end.index : leaf.count;
       if (mayLive(leaf, range.at)) {
-        for (; index < stop; index++) {
-          if (keysLeft-- <= 0) return leaf.keys[index];
-          const id = this.#aliveAt(leaf.values[index]!, range.at);
-          if (id !== none && !visit(leaf.keys[index]!, id)) return undefined;
+        for (; place.index < stop; place.index++) {
+          if (keysLeft-- <= 0) return place.key;
+          const id = this.#aliveAt(leaf.valueAt(place.index), range.at);
+          if (id !== none && !visit(id, place)) return undefined;
         }
       }
       if (leaf === end.leaf) return undefined;
-      index = 0;
+      place.index = 0;
     }
     return undefined;
   }
@@ -117,18 +134,19 @@ export class TreeIndex {
     let keysLeft = keysMax;
     const start = this.#tree.seek(range.from);
     const end = range.to === undefined ? this.#tree.end() : this.#tree.seek(range.to);
-    let index = end.index - 1;
+    const place = new IndexPlace(end.leaf, end.index - 1);
     for (let leaf: Leaf | undefined = end.leaf; leaf !== undefined; leaf = leaf.previous) {
+      place.leaf = leaf;
       const stop = leaf === start.leaf ? start.index : 0;
       if (mayLive(leaf, range.at)) {
-        for (; index >= stop; index--) {
-          if (keysLeft-- <= 0) return leaf.keys[index];
-          const id = this.#aliveAt(leaf.values[index]!, range.at);
-          if (id !== none && !visit(leaf.keys[index]!, id)) return undefined;
+        for (; place.index >= stop; place.index--) {
+          if (keysLeft-- <= 0) return place.key;
+          const id = this.#aliveAt(leaf.valueAt(place.index), range.at);
+          if (id !== none && !visit(id, place)) return undefined;
         }
       }
       if (leaf === start.leaf) return undefined;
-      index = (leaf.previous?.keys.length ?? 0) - 1;
+      place.index = (leaf.previous?.count ?? 0) - 1;
     }
     return undefined;
   }
@@ -172,9 +190,9 @@ export class TreeIndex {
     let leaf: Leaf | undefined = this.#tree.seek('').leaf;
     while (leaf.previous !== undefined) leaf = leaf.previous;
     for (; leaf !== undefined; leaf = leaf.next) {
-      for (let i = 0; i < leaf.keys.length; i++) {
-        const value = leaf.values[i]!;
-        yield `${JSON.stringify(leaf.keys[i])} ${this.#describe(value >= 0 ? value : ~value)}`;
+      for (let i = 0; i < leaf.count; i++) {
+        const value = leaf.valueAt(i);
+        yield `${JSON.stringify(leaf.keyAt(i))} ${this.#describe(value >= 0 ? value : ~value)}`;
       }
     }
   }

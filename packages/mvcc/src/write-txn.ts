@@ -109,8 +109,8 @@ export class StoreWriteTxn implements WriteTxn, RangeSource {
       return 1;
     }
     const keys: Key[] = [];
-    index.ascend({ from: key, to: end === '\0' ? undefined : end, at }, (found) => {
-      keys.push(found);
+    index.ascend({ from: key, to: end === '\0' ? undefined : end, at }, (_id, place) => {
+      keys.push(place.key);
       return true;
     });
     for (const found of keys) this.#delete(found);
