@@ -21,12 +21,12 @@ export async function freePorts(count: number): Promise<number[]> {
 /** A part of the range, nobody else's until it is released. */
 export class Ports {
   readonly #claim: Server;
-  readonly first: number;
+  readonly #first: number;
   #next: number;
 
   private constructor(claim: Server, first: number) {
     this.#claim = claim;
-    this.first = first;
+    this.#first = first;
     this.#next = first + Math.floor(Math.random() * partSize);
   }
 
@@ -43,7 +43,7 @@ export class Ports {
   }
 
   async take(count: number): Promise<number[]> {
-    const { first } = this;
+    const first = this.#first;
     const found: number[] = [];
     for (let looked = 0; found.length < count; looked++) {
       if (looked === partSize) throw new Error(`no ${count} free ports from ${first}`);

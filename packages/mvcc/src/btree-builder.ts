@@ -27,7 +27,6 @@ export class BTreeBuilder {
   readonly #lowest: Key[] = [];
   /** The one that is being filled. */
   readonly #filling = new Leaf(this.#memory);
-  #last: Key | undefined;
   #size = 0;
 
   /** Adds a key above all before. `stamp`: no change of it carried a higher one. */
@@ -83,11 +82,10 @@ export class BTreeBuilder {
     const lowest = leaf.count === 0 ? '' : leaf.keyAt(0);
     const previous = this.#leaves.at(-1);
     if (previous !== undefined) {
-      invariant(this.#last! < lowest, 'a tree is built from keys out of order');
+      invariant(previous.keyAt(previous.count - 1) < lowest, 'a tree is built from keys out of order');
       previous.next = leaf;
       leaf.previous = previous;
     }
-    if (leaf.count > 0) this.#last = leaf.keyAt(leaf.count - 1);
     this.#leaves.push(leaf);
     this.#lowest.push(lowest);
     filling.clear();

@@ -31,9 +31,9 @@ export class Leaf extends PackedKeys {
     return right;
   }
 
-  /** Takes this leaf out of the chain; it is not used any more. */
-  drop(): void {
-    this.release();
+  /** Takes this leaf out of the chain, too. */
+  override release(): void {
+    super.release();
     if (this.previous !== undefined) this.previous.next = this.next;
     if (this.next !== undefined) this.next.previous = this.previous;
   }

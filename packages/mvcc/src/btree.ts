@@ -17,9 +17,19 @@ import { nodeMax } from './packed-keys.ts';
 const nodeMin = nodeMax / 4;
 
 /** A place between keys: at the key `index` of `leaf`, or behind the last key of the last leaf. */
-export interface Position {
-  readonly leaf: Leaf;
-  readonly index: number;
+export class Position {
+  leaf: Leaf;
+  index: number;
+
+  constructor(leaf: Leaf, index: number) {
+    this.leaf = leaf;
+    this.index = index;
+  }
+
+  /** The key there. Makes a string: for those who need it. */
+  get key(): Key {
+    return this.leaf.keyAt(this.index);
+  }
 }
 
 /** The map. Stamps must not decrease from one {@link exchange} to the next. */
@@ -105,7 +115,7 @@ export class BTree {
   seek(key: Key): Position {
     const leaf = this.#descend(key);
     const index = leaf.lowerBound(key, this.#known);
-    return index === leaf.count && leaf.next !== undefined ? { leaf: leaf.next, index: 0 } : { leaf, index };
+    return index === leaf.count && leaf.next !== undefined ? new Position(leaf.next, 0) : new Position(leaf, index);
   }
 
   /** Behind the last key. */
@@ -113,7 +123,7 @@ export class BTree {
     let node = this.#root;
     for (let level = this.#height; level > 0; level--) node = (node as Inner).children.at(-1)!;
     const leaf = node as Leaf;
-    return { leaf, index: leaf.count };
+    return new Position(leaf, leaf.count);
   }
 
   /**
@@ -224,8 +234,7 @@ function fill(node: Node): number {
 function dropChild(parent: Inner, slot: number): void {
   const [child] = parent.children.splice(slot, 1);
   if (parent.count > 0) parent.remove(Math.max(slot - 1, 0));
-  if (child instanceof Leaf) child.drop();
-  else child?.release();
+  child?.release();
 }
 
 /** Merges children `slot` and `slot + 1` into the left one when both exist and fit. */
@@ -236,13 +245,12 @@ function maybeMerge(parent: Inner, slot: number): boolean {
   if (fill(left) + fill(right) > nodeMax || !left.hasRoomFor(right)) return false;
   if (left instanceof Leaf && right instanceof Leaf) {
     left.append(right);
-    right.drop();
   } else if (left instanceof Inner && right instanceof Inner) {
     left.insert(left.count, parent.keyAt(slot), 0);
     left.append(right);
     left.children.push(...right.children);
-    right.release();
   }
+  right.release();
   left.live += right.live;
   left.stamp = Math.max(left.stamp, right.stamp);
   parent.remove(slot);

@@ -186,7 +186,7 @@ export class PackedKeys {
 
   /** Moves the keys from `index` on to `target`, which has none. */
   moveTo(target: PackedKeys, index: number): void {
-    target.#become(this, index, this.count, this.#sharedFrom(index, this.count));
+    this.copyTo(target, index);
     this.cut(index);
   }
 
@@ -208,9 +208,9 @@ export class PackedKeys {
     this.skip = 0;
   }
 
-  /** Makes these the keys of `target` too, packed. */
-  copyTo(target: PackedKeys): void {
-    target.#become(this, 0, this.count, this.#sharedFrom(0, this.count));
+  /** Makes the keys from `index` on those of `target` too, packed. */
+  copyTo(target: PackedKeys, index = 0): void {
+    target.#become(this, index, this.count, this.#sharedFrom(index, this.count));
   }
 
   // ── memory ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -316,10 +316,10 @@ export class PackedKeys {
     return skip + this.#end(to - 1) - this.#start(from) + (to - from) * (this.skip - skip);
   }
 
+  /** Writes the keys [from, to) into `target`, which is new. */
   #packInto(target: PackedKeys, from: number, to: number, skip: number): void {
-    target.count = 0;
-    target.skip = from < to ? skip : 0;
     if (from >= to) return;
+    target.skip = skip;
     const bytes = this.#bytes;
     const at = this.#at;
     // What is skipped is in the skipped bytes, or behind them in any key; what is not any more comes back into each.

@@ -4,10 +4,11 @@
  */
 import type { Key } from '@quorate/base';
 import { KvError } from '@quorate/proto';
+import type { Position } from './btree.ts';
 import { none } from './key-index.ts';
 import type { StoreMetrics } from './metrics.ts';
 import type { RowStore } from './row-store.ts';
-import type { IndexPlace, IndexRange, TreeIndex } from './tree-index.ts';
+import type { IndexRange, TreeIndex } from './tree-index.ts';
 import type { RangeOptions, RangeResult, ReadTxn } from './types.ts';
 
 /** The parts of the store that its transactions work on. */
@@ -79,7 +80,7 @@ export function rangeOf(source: RangeSource, key: Key, end: Key | undefined, opt
   const rows: Buffer[] = [];
   let sizeBytes = 0;
   let next: Key | undefined;
-  const visit = (id: number, place: IndexPlace): boolean => {
+  const visit = (id: number, place: Position): boolean => {
     if (rows.length >= limit || sizeBytes >= sizeBytesMax) {
       next = place.key;
       return false;

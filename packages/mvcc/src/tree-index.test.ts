@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { Position } from './btree.ts';
 import { none } from './key-index.ts';
-import { type IndexPlace, TreeIndex } from './tree-index.ts';
+import { TreeIndex } from './tree-index.ts';
 
 interface Moment {
   readonly main: number;
@@ -99,7 +100,7 @@ describe('TreeIndex', () => {
               const expected = pair.range(range.from, range.to, revision);
               expect(pair.index.count(range)).toBe(expected.length);
               const found: string[] = [];
-              const visit = (id: number, place: IndexPlace): boolean =>
+              const visit = (id: number, place: Position): boolean =>
                 found.push(`${place.key}@${pair.index.versions.main(id)}`) < limit;
               pair.index.ascend(range, visit);
               expect(found).toEqual(expected.slice(0, limit));

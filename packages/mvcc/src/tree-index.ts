@@ -12,30 +12,14 @@
  * newer one and which are tombstones.
  */
 import { invariant, type Key } from '@quorate/base';
-import { BTree } from './btree.ts';
+import { BTree, type Position } from './btree.ts';
 import type { Leaf } from './btree-node.ts';
 import { Fifo } from './fifo.ts';
 import type { LoadedIndex, Tombstone } from './index-loader.ts';
 import { none, VersionTable } from './key-index.ts';
 
-/** Where a walk is. */
-export class IndexPlace {
-  leaf: Leaf;
-  index: number;
-
-  constructor(leaf: Leaf, index: number) {
-    this.leaf = leaf;
-    this.index = index;
-  }
-
-  /** Makes a string: for those who need it. */
-  get key(): Key {
-    return this.leaf.keyAt(this.index);
-  }
-}
-
 /** Called for keys of a range with the id of the version; false ends the walk. `place` is good for the time of the call. */
-export type Visit = (id: number, place: IndexPlace) => boolean;
+export type Visit = (id: number, place: Position) => boolean;
 
 /** Part of the key space at a revision; `to` undefined means no upper bound. */
 export interface IndexRange {
@@ -109,10 +93,9 @@ export class TreeIndex {
   ascend(range: IndexRange, visit: Visit, keysMax: number = Number.POSITIVE_INFINITY): Key | undefined {
     if (range.to !== undefined && range.to <= range.from) return undefined;
     let keysLeft = keysMax;
-    const start = this.#tree.seek(range.from);
+    const place = this.#tree.seek(range.from);
     const end = range.to === undefined ? this.#tree.end() : this.#tree.seek(range.to);
-    const place = new IndexPlace(start.leaf, start.index);
-    for (let leaf: Leaf | undefined = start.leaf; leaf !== undefined; leaf = leaf.next) {
+    for (let leaf: Leaf | undefined = place.leaf; leaf !== undefined; leaf = leaf.next) {
       place.leaf = leaf;
       const stop = leaf === end.leaf ? end.index : leaf.count;
       if (mayLive(leaf, range.at)) {
@@ -133,9 +116,9 @@ export class TreeIndex {
     if (range.to !== undefined && range.to <= range.from) return undefined;
     let keysLeft = keysMax;
     const start = this.#tree.seek(range.from);
-    const end = range.to === undefined ? this.#tree.end() : this.#tree.seek(range.to);
-    const place = new IndexPlace(end.leaf, end.index - 1);
-    for (let leaf: Leaf | undefined = end.leaf; leaf !== undefined; leaf = leaf.previous) {
+    const place = range.to === undefined ? this.#tree.end() : this.#tree.seek(range.to);
+    place.index--;
+    for (let leaf: Leaf | undefined = place.leaf; leaf !== undefined; leaf = leaf.previous) {
       place.leaf = leaf;
       const stop = leaf === start.leaf ? start.index : 0;
       if (mayLive(leaf, range.at)) {
