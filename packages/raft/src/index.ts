@@ -20,6 +20,8 @@ export {
   localApplyThread,
   MessageType,
   type PayloadCodec,
+  payloadSizeBytes,
+  quietContext,
   type ReadState,
   Role,
   type SoftState,

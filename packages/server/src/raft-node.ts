@@ -23,6 +23,7 @@ import { LateHeartbeats } from './late-heartbeats.ts';
 import type { PeerTransport } from './peer-transport.ts';
 import { ProposalQueue } from './proposal-queue.ts';
 import type { Proposal } from './proposals.ts';
+import { ThriftyAppends } from './thrifty-appends.ts';
 
 /** What the raft node drives. */
 export interface RaftNodeOptions {
@@ -71,6 +72,7 @@ export class RaftNode {
   readonly #heartbeats: LateHeartbeats;
   readonly #queue: ProposalQueue;
   readonly #groups: GroupCommit;
+  readonly #appends: ThriftyAppends;
   #inbox: Message[] = [];
   #calls: (() => void)[] = [];
   /** Received snapshots that raft was given; answered at the end of the turn that looked at them. */
@@ -99,6 +101,7 @@ export class RaftNode {
       saved: () => this.#turn(),
       onFatal: (error) => this.#fail(error),
     });
+    this.#appends = new ThriftyAppends({ memberId, clock, rawNode, send: (messages) => peers.send(messages) });
     this.#lastTickMs = clock.nowMs();
   }
 
@@ -111,12 +114,14 @@ export class RaftNode {
   /** Stops taking turns; resolves when the group under way is on disk. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#appends.reset();
     await this.#groups.stop();
   }
 
   /** Takes no turn any more: nothing is written, sent or applied from now on. */
   halt(): void {
     this.#stopped = true;
+    this.#appends.reset();
     this.#groups.halt();
   }
 
@@ -203,7 +208,10 @@ export class RaftNode {
   #stepInbox(): void {
     const messages = this.#inbox;
     this.#inbox = [];
-    for (const message of messages) if (!this.#queue.takeForwarded(message)) this.#options.rawNode.step(message);
+    for (const message of messages) {
+      this.#appends.heard(message);
+      if (!this.#queue.takeForwarded(message)) this.#options.rawNode.step(message);
+    }
   }
 
   #handleReady(): void {
@@ -211,6 +219,7 @@ export class RaftNode {
     const ready = rawNode.ready();
     if (ready.softState !== undefined) {
       this.#heartbeats.leaderChanged();
+      this.#appends.reset();
       hooks.onSoftState(ready.softState);
       this.wake();
     }
@@ -262,12 +271,9 @@ export class RaftNode {
   #send(messages: readonly Message[]): void {
     const { peers, hooks } = this.#options;
     this.#heartbeats.sent(messages);
-    if (!messages.some((message) => message.snapshot !== undefined)) {
-      peers.send(messages);
-      return;
-    }
     for (const message of messages) if (message.snapshot !== undefined) hooks.sendSnapshot(message);
-    peers.send(messages.filter((message) => message.snapshot === undefined));
+    const leaving = this.#appends.pass(messages.filter((message) => message.snapshot === undefined));
+    if (leaving.length > 0) peers.send(leaving);
   }
 
   #scheduleTick(): void {
