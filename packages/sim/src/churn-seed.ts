@@ -5,7 +5,7 @@
  */
 import { SeededRandom } from '@quorate/base';
 import { Churn, type ChurnCounts } from './churn.ts';
-import { calmDiskMs, endFaults, keepAlive } from './faults.ts';
+import { endFaults, keepAlive } from './faults.ts';
 import { SimCluster } from './sim-cluster.ts';
 import type { SimMember } from './sim-member.ts';
 import { Client } from './workload.ts';
@@ -100,7 +100,7 @@ function disturb(cluster: SimCluster, random: SeededRandom): () => void {
 function slowDown(cluster: SimCluster, victim: SimMember, forMs: number): void {
   victim.diskDelayMs = forMs;
   cluster.scheduler.after(forMs, () => {
-    victim.diskDelayMs = calmDiskMs;
+    victim.diskDelayMs = cluster.calmDiskMs;
   });
 }
 

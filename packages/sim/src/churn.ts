@@ -6,7 +6,6 @@
 import type { MemberId, Random } from '@quorate/base';
 import { type Member as EtcdMember, MemberAddRequest, MemberPromoteRequest, MemberRemoveRequest } from '@quorate/proto';
 import type { Member } from '@quorate/server';
-import { calmDiskMs } from './faults.ts';
 import type { SimCluster } from './sim-cluster.ts';
 import { SimMember } from './sim-member.ts';
 
@@ -152,7 +151,7 @@ export class Churn {
     this.departed.push(victim);
     // Its vote may be needed until another has said that it is out.
     while (!/permanently removed/.test(victim.refusal ?? '')) {
-      victim.diskDelayMs = calmDiskMs;
+      victim.diskDelayMs = this.#cluster.calmDiskMs;
       victim.start();
       await this.#sleep(againMs);
     }

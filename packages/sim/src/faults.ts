@@ -6,7 +6,7 @@ import { type CrashPointName, crashPointNames, type Random } from '@quorate/base
 import { CompactionRequest, MoveLeaderRequest } from '@quorate/proto';
 import type { SimCluster } from './sim-cluster.ts';
 import type { CrashKind, SimMember } from './sim-member.ts';
-import { calmNetwork, type NetworkFaults } from './sim-network.ts';
+import type { NetworkFaults } from './sim-network.ts';
 
 export type Fault =
   | { readonly kind: 'crash'; readonly member: number; readonly how: CrashKind; readonly downMs: number }
@@ -123,7 +123,7 @@ export function strike(cluster: SimCluster, fault: Fault): void {
       const member = members[fault.member]!;
       member.diskDelayMs = fault.delayMs;
       scheduler.after(fault.forMs, () => {
-        member.diskDelayMs = calmDiskMs;
+        member.diskDelayMs = cluster.calmDiskMs;
       });
       return;
     }
@@ -133,7 +133,7 @@ export function strike(cluster: SimCluster, fault: Fault): void {
       return;
     case 'noise':
       Object.assign(network.faults, fault.faults);
-      scheduler.after(fault.forMs, () => Object.assign(network.faults, calmNetwork));
+      scheduler.after(fault.forMs, () => network.calm());
       return;
     case 'compact':
       compact(members[fault.member]!, fault.behind);
@@ -149,9 +149,6 @@ export function strike(cluster: SimCluster, fault: Fault): void {
     }
   }
 }
-
-/** Milliseconds a sync takes on a healthy simulated disk. */
-export const calmDiskMs = 1;
 
 /** How often the keeper looks for members that died at an armed crash point, in milliseconds. */
 const keeperMs = 500;
@@ -174,9 +171,9 @@ export function keepAlive(cluster: SimCluster): () => void {
 export function endFaults(cluster: SimCluster): void {
   cluster.trace.add('faults end');
   cluster.network.heal();
-  Object.assign(cluster.network.faults, calmNetwork);
+  cluster.network.calm();
   for (const member of cluster.members) {
-    member.diskDelayMs = calmDiskMs;
+    member.diskDelayMs = cluster.calmDiskMs;
     member.disarm();
     member.start();
   }

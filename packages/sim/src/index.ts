@@ -4,7 +4,7 @@ export { endFaults, type Fault, keepAlive, type PlannedFault, planFaults, strike
 export { type Answer, type Call, History, type Operation, type Outcome } from './history.ts';
 export { digestStore, type ReplayOptions, replayLog, type StateDigest } from './replay.ts';
 export { runSeed, SeedFailure, type SeedOptions, type SeedReport, shrinkSeed } from './run-seed.ts';
-export { everything, lagging, type Scenario } from './scenario.ts';
+export { eager, everything, lagging, type Scenario } from './scenario.ts';
 export { Scheduler } from './scheduler.ts';
 export { SimCluster, type SimClusterOptions, type SimConfig } from './sim-cluster.ts';
 export { type CrashKind, SimMember } from './sim-member.ts';

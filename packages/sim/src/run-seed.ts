@@ -8,6 +8,7 @@ import { endFaults, keepAlive, type PlannedFault, strike } from './faults.ts';
 import { LeaseClient } from './lease-client.ts';
 import { everything, type Scenario } from './scenario.ts';
 import { SimCluster } from './sim-cluster.ts';
+import type { SimMember } from './sim-member.ts';
 import { WatchClient } from './watch-client.ts';
 import { Client } from './workload.ts';
 
@@ -30,6 +31,8 @@ export interface SeedReport {
   readonly crashCount: number;
   readonly operationCount: number;
   readonly okCount: number;
+  /** Appends that were sent, with or without entries. */
+  readonly appendCount: number;
   readonly leaseCount: number;
   readonly watchEventCount: number;
   readonly virtualMs: number;
@@ -78,7 +81,7 @@ export async function runSeed(options: SeedOptions): Promise<SeedReport> {
   const plan = all.filter((_, i) => options.without?.has(i) !== true);
   let lived: Lived;
   try {
-    lived = await live(cluster, plan, { random, disturbedMs: scenario.disturbedMs });
+    lived = await live(cluster, plan, { random, scenario });
   } catch (error) {
     throw new SeedFailure(options, String(error), plan, cluster, error);
   }
@@ -93,14 +96,16 @@ type Lived = Pick<SeedReport, 'leaseCount' | 'watchEventCount'>;
 async function live(
   cluster: SimCluster,
   plan: readonly PlannedFault[],
-  { random, disturbedMs }: { readonly random: SeededRandom; readonly disturbedMs: number },
+  { random, scenario }: { readonly random: SeededRandom; readonly scenario: Scenario },
 ): Promise<Lived> {
   const { scheduler, history, members } = cluster;
   cluster.start();
+  if (scenario.isEager === true) cluster.quicken();
   const keyCount = 3 + random.below(10);
-  const clients = Array.from({ length: 4 + random.below(5) }, (_, i) => {
-    const options = { scheduler, random: cluster.random, history, members, keyCount, pauseMs: 20 + random.below(80) };
-    return new Client(`c${i}`, options);
+  const clients = Array.from({ length: scenario.isEager === true ? 2 : 4 + random.below(5) }, (_, i) => {
+    const options = { scheduler, random: cluster.random, history, members, keyCount };
+    if (scenario.isEager === true) return new Client(`c${i}`, { ...options, asks: leads, pauseMs: 1 });
+    return new Client(`c${i}`, { ...options, pauseMs: 20 + random.below(80) });
   });
   const common = { scheduler, random: cluster.random, members, truth: cluster.truth };
   const watchers = Array.from({ length: 2 }, (_, i) => new WatchClient({ ...common, name: `watcher ${i}` }));
@@ -108,7 +113,7 @@ async function live(
   for (const client of [...clients, ...watchers, leases]) client.start();
   for (const { atMs, fault } of plan) scheduler.after(atMs, () => strike(cluster, fault));
   const stopKeeper = keepAlive(cluster);
-  await cluster.run(disturbedMs);
+  await cluster.run(scenario.disturbedMs);
   stopKeeper();
   endFaults(cluster);
   // Liveness: with all faults gone a leader appears, clients are served again, and all members become equal.
@@ -128,6 +133,10 @@ async function live(
   return { leaseCount: leases.count, watchEventCount: watchers.reduce((sum, { eventCount }) => sum + eventCount, 0) };
 }
 
+function leads({ running }: SimMember): boolean {
+  return running?.leadership.isLeader === true;
+}
+
 function report(seed: number, cluster: SimCluster, faultCount: number): Omit<SeedReport, keyof Lived> {
   const hits = new Map<string, number>();
   let crashCount = 0;
@@ -142,6 +151,7 @@ function report(seed: number, cluster: SimCluster, faultCount: number): Omit<See
     crashCount,
     operationCount: cluster.history.operations.length,
     okCount: cluster.history.okCount,
+    appendCount: cluster.network.appendCount,
     virtualMs: cluster.scheduler.nowMs,
     digest: cluster.trace.digest,
     hits,

@@ -13,6 +13,8 @@ export interface Scenario {
   readonly salt: number;
   /** How long faults strike, in virtual milliseconds. */
   readonly disturbedMs: number;
+  /** Callers ask the leader, and again at once when it has answered; otherwise each rests for a while and asks anybody. */
+  readonly isEager?: boolean;
   drawSize(random: Random): number;
   drawConfig(random: Random): SimConfig;
   /** `count`: faults, when the caller wants to say how many. */
@@ -40,6 +42,21 @@ export const everything: Scenario = {
   }),
   plan: (random, { size, count }) =>
     planFaults(random, { size, count: count ?? 30 + random.below(16), durationMs: everything.disturbedMs }),
+};
+
+/**
+ * Callers who wait for each answer and ask the leader again at once: followers are spared what they need not have yet, and everybody is
+ * struck while they are.
+ */
+export const eager: Scenario = {
+  ...everything,
+  name: 'eager callers',
+  salt: 0xea9e2,
+  disturbedMs: 4_000,
+  isEager: true,
+  drawSize: (random) => (random.below(4) === 0 ? 5 : 3),
+  plan: (random, { size, count }) =>
+    planFaults(random, { size, count: count ?? 4 + random.below(5), durationMs: eager.disturbedMs }),
 };
 
 /**

@@ -6,8 +6,8 @@ import { foundingIds, type InitialMember, type Member, type MemberConfig, member
 import { checkHistory } from './check.ts';
 import { History } from './history.ts';
 import { Scheduler } from './scheduler.ts';
-import { SimMember } from './sim-member.ts';
-import { SimNetwork } from './sim-network.ts';
+import { calmDiskMs, SimMember } from './sim-member.ts';
+import { quickNetwork, SimNetwork } from './sim-network.ts';
 import { Trace } from './trace.ts';
 import { Truth } from './truth.ts';
 
@@ -36,6 +36,8 @@ export class SimCluster {
   readonly truth: Truth = new Truth();
   readonly history: History = new History();
   readonly network: SimNetwork;
+  /** Disk latency of members while nothing is wrong. */
+  calmDiskMs: number = calmDiskMs;
   /** In the cluster now. Clients and faults go by this list. */
   readonly members: SimMember[];
   readonly ids: readonly MemberId[];
@@ -64,6 +66,14 @@ export class SimCluster {
 
   start(): void {
     for (const member of this.members) member.start();
+  }
+
+  /** From now on network and disks are quick while nothing is wrong: a put takes less than a millisecond. */
+  quicken(): void {
+    this.calmDiskMs = 0.1;
+    this.network.usual = quickNetwork;
+    this.network.calm();
+    for (const member of this.members) member.diskDelayMs = this.calmDiskMs;
   }
 
   /** Runs for `durationMs` of virtual time. */

@@ -31,6 +31,9 @@ export interface SimMemberOptions {
   readonly logger?: Logger;
 }
 
+/** Milliseconds a sync takes on a healthy simulated disk. */
+export const calmDiskMs = 1;
+
 /** How a member's process ends against its will. */
 export type CrashKind = 'process' | 'power';
 
@@ -44,7 +47,7 @@ export class SimMember {
   #member: Member | undefined;
   #memberId: MemberId | undefined;
   /** Disk latency in milliseconds, changed by faults. */
-  diskDelayMs = 1;
+  diskDelayMs: number = calmDiskMs;
   /** What an armed crash point takes with it when it fires. */
   #armedKind: CrashKind = 'process';
   crashCount = 0;

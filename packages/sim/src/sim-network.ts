@@ -47,6 +47,9 @@ export const calmNetwork: Readonly<NetworkFaults> = {
   delayMaxMs: 3,
 };
 
+/** Members in one rack. */
+export const quickNetwork: Readonly<NetworkFaults> = { ...calmNetwork, delayMinMs: 0.05, delayMaxMs: 0.2 };
+
 /** Longest pause between two attempts of a member to open its stream to another, in milliseconds. */
 const greetingMs = 1_000;
 
@@ -71,6 +74,10 @@ interface AskPath extends AskLimits {
 
 export class SimNetwork {
   readonly faults: NetworkFaults = { ...calmNetwork };
+  /** What it is like while nothing is wrong. */
+  usual: Readonly<NetworkFaults> = calmNetwork;
+  /** Appends that were sent. */
+  appendCount = 0;
   readonly #scheduler: Scheduler;
   readonly #random: Random;
   readonly #trace: Trace;
@@ -91,6 +98,11 @@ export class SimNetwork {
 
   heal(): void {
     this.#cut.clear();
+  }
+
+  /** Ends noise. */
+  calm(): void {
+    Object.assign(this.faults, this.usual);
   }
 
   /** The transport of one process of a member. */
@@ -124,6 +136,7 @@ export class SimNetwork {
 
   send(from: MemberId, message: RaftMessage, onLost: () => void): void {
     this.#checkLeader(message);
+    if (message.type === MessageType.MSG_APP) this.appendCount++;
     const bytes = Message.encode(message);
     const { lossPerMille, duplicatePerMille } = this.faults;
     const lost = this.#cut.has(linkName(from, message.to)) || this.#random.below(1000) < lossPerMille;

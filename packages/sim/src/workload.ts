@@ -30,6 +30,8 @@ export interface WorkloadOptions {
   readonly random: Random;
   readonly history: History;
   readonly members: readonly SimMember[];
+  /** Whether this member may be asked now; default: any. */
+  readonly asks?: (member: SimMember) => boolean;
   readonly keyCount: number;
   /** Mean virtual milliseconds a client rests between two calls. */
   readonly pauseMs: number;
@@ -68,8 +70,9 @@ export class Client {
 
   #next(): void {
     if (this.#stopped) return;
-    const { members, random } = this.#options;
-    const member = members[random.below(members.length)]!.running;
+    const { random, asks } = this.#options;
+    const members = this.#options.members.filter((member) => asks?.(member) ?? true);
+    const member = members[random.below(Math.max(1, members.length))]?.running;
     if (member === undefined) this.#rest();
     else this.#issue(member, this.#pick());
   }
