@@ -6,11 +6,11 @@ import { describe, expect, test, vi } from 'vitest';
 import { ManualClock } from './testing/manual-clock.ts';
 import { ThriftyAppends } from './thrifty-appends.ts';
 
-const { MSG_APP, MSG_APP_RESP, MSG_HEARTBEAT, MSG_PROP, MSG_READ_INDEX } = MessageType;
+const { MSG_APP, MSG_APP_RESP, MSG_HEARTBEAT, MSG_PROP, MSG_READ_INDEX, MSG_READ_INDEX_RESP } = MessageType;
 
 /** What reaches a follower, in short: the first and last index of an append, or the commit index of one that has none. */
 function told({ type, entries, commit }: Message): string {
-  if (type !== MSG_APP) return type === MSG_HEARTBEAT ? 'heartbeat' : String(type);
+  if (type !== MSG_APP) return type === MSG_HEARTBEAT ? 'heartbeat' : 'answer to a read';
   if (entries.length === 0) return `commit ${commit}`;
   const [first, last] = [entries[0]!.index, entries.at(-1)!.index];
   return first === last ? `${first}` : `${first}-${last}`;
@@ -58,8 +58,8 @@ class Leader {
     this.#pass({ type: MSG_APP, index, logTerm: 1, commit, context: quietContext });
   }
 
-  heartbeat(to: MemberId): void {
-    this.#leave(this.appends.pass([Message.create({ type: MSG_HEARTBEAT, to, from: 1n, term: 1 })]));
+  say(type: number, to: MemberId): void {
+    this.#leave(this.appends.pass([Message.create({ type, to, from: 1n, term: 1 })]));
   }
 
   acknowledge(...from: readonly MemberId[]): void {
@@ -81,7 +81,7 @@ class Leader {
   /** Puts that follow each other closely until nobody is sent more than needed. What waits is the last of them. */
   settle(quickest?: readonly MemberId[]): this {
     for (let i = 0; i < 10; i++) this.put(quickest);
-    for (const id of this.others) this.heartbeat(id);
+    for (const id of this.others) this.say(MSG_READ_INDEX_RESP, id);
     this.put(quickest);
     this.take();
     return this;
@@ -123,7 +123,7 @@ describe('appends that follow each other closely', () => {
 
   test('go to the others after 5 ms when nobody answers, and soon only to whoever does', () => {
     const leader = new Leader().settle([3n, 2n]);
-    leader.heartbeat(2n);
+    leader.say(MSG_READ_INDEX_RESP, 2n);
     leader.append();
     leader.take();
     leader.clock.advance(6);
@@ -164,10 +164,12 @@ describe('appends that follow each other closely', () => {
     }
   });
 
-  test('whatever else goes to a follower takes along what waits for it', () => {
+  test('a heartbeat leaves what waits behind, anything else to the same follower takes it along', () => {
     const leader = new Leader().settle([3n, 2n]);
-    leader.heartbeat(2n);
-    expect(leader.take()[0]).toEqual([`${leader.lastIndex}`, 'heartbeat']);
+    leader.say(MSG_HEARTBEAT, 2n);
+    expect(leader.take()[0]).toEqual(['heartbeat']);
+    leader.say(MSG_READ_INDEX_RESP, 2n);
+    expect(leader.take()[0]).toEqual([`${leader.lastIndex}`, 'answer to a read']);
   });
 
   test('what waits is dropped with the leadership', () => {
@@ -237,19 +239,24 @@ test('a rest too small for the fractions of the clock is waited for once', () =>
     });
     for (let i = 0; i < 100; i++) {
       leader.put([3n], (1 + random.below(1e9)) / 1e9);
-      if (random.below(8) === 0) leader.heartbeat(2n);
+      if (random.below(8) === 0) leader.say(MSG_READ_INDEX_RESP, 2n);
     }
   }
 });
 
 test('a follower gets the same log in the same order, and nothing later than after 6 ms', () => {
+  const either = fc.constantFrom(2n, 3n);
+  const others = [MSG_HEARTBEAT, MSG_READ_INDEX_RESP];
   const step = fc.oneof(
     { weight: 6, arbitrary: fc.record({ kind: fc.constant('put' as const), bytes: fc.constantFrom(10, 300, 5_000) }) },
     { weight: 3, arbitrary: fc.record({ kind: fc.constant('commit' as const) }) },
-    { weight: 3, arbitrary: fc.record({ kind: fc.constant('answer' as const), from: fc.constantFrom(2n, 3n) }) },
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant('answer' as const), from: either }) },
     { weight: 4, arbitrary: fc.record({ kind: fc.constant('rest' as const), ms: fc.constantFrom(0.1, 0.5, 2, 6) }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant('ask' as const), from: fc.constantFrom(2n, 3n) }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant('heartbeat' as const), to: fc.constantFrom(2n, 3n) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('ask' as const), from: either }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ kind: fc.constant('say' as const), type: fc.constantFrom(...others), to: either }),
+    },
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
@@ -283,7 +290,7 @@ test('a follower gets the same log in the same order, and nothing later than aft
           leader.commit();
         } else if (one.kind === 'answer') leader.acknowledge(one.from);
         else if (one.kind === 'ask') leader.hear({ type: MSG_PROP, from: one.from });
-        else if (one.kind === 'heartbeat') leader.heartbeat(one.to);
+        else if (one.kind === 'say') leader.say(one.type, one.to);
         else leader.clock.advance(one.ms);
         deliver();
       }

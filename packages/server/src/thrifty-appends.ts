@@ -75,12 +75,17 @@ export class ThriftyAppends {
     }
   }
 
-  /** Of what raft wants sent, that which leaves now, with what waited for the same members. */
+  /** Of what raft wants sent, that which leaves now, with what waited for the same members; heartbeats go alone. */
   pass(messages: readonly Message[]): readonly Message[] {
     this.#note(messages);
     if (this.#streak < streakMin && this.#waiting.size === 0) return messages;
     const leaving: Message[] = [];
     for (const message of messages) {
+      // A read waits for the answer, which must not wait for what the follower need not have yet.
+      if (message.type === MessageType.MSG_HEARTBEAT) {
+        leaving.push(message);
+        continue;
+      }
       const before = this.#waiting.get(message.to);
       const joined = before === undefined ? message : join(before.message, message);
       if (joined !== undefined && this.#mayWait(message)) {
