@@ -271,8 +271,12 @@ export class RaftNode {
   #send(messages: readonly Message[]): void {
     const { peers, hooks } = this.#options;
     this.#heartbeats.sent(messages);
-    for (const message of messages) if (message.snapshot !== undefined) hooks.sendSnapshot(message);
-    const leaving = this.#appends.pass(messages.filter((message) => message.snapshot === undefined));
+    let bare = messages;
+    if (messages.some((message) => message.snapshot !== undefined)) {
+      for (const message of messages) if (message.snapshot !== undefined) hooks.sendSnapshot(message);
+      bare = messages.filter((message) => message.snapshot === undefined);
+    }
+    const leaving = this.#appends.pass(bare);
     if (leaving.length > 0) peers.send(leaving);
   }
 

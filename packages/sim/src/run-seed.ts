@@ -8,7 +8,6 @@ import { endFaults, keepAlive, type PlannedFault, strike } from './faults.ts';
 import { LeaseClient } from './lease-client.ts';
 import { everything, type Scenario } from './scenario.ts';
 import { SimCluster } from './sim-cluster.ts';
-import type { SimMember } from './sim-member.ts';
 import { WatchClient } from './watch-client.ts';
 import { Client } from './workload.ts';
 
@@ -104,7 +103,7 @@ async function live(
   const keyCount = 3 + random.below(10);
   const clients = Array.from({ length: scenario.isEager === true ? 2 : 4 + random.below(5) }, (_, i) => {
     const options = { scheduler, random: cluster.random, history, members, keyCount };
-    if (scenario.isEager === true) return new Client(`c${i}`, { ...options, asks: leads, pauseMs: 1 });
+    if (scenario.isEager === true) return new Client(`c${i}`, { ...options, whom: () => cluster.leader(), pauseMs: 1 });
     return new Client(`c${i}`, { ...options, pauseMs: 20 + random.below(80) });
   });
   const common = { scheduler, random: cluster.random, members, truth: cluster.truth };
@@ -131,10 +130,6 @@ async function live(
   wrong.push(...leases.check());
   if (wrong.length > 0) throw new Error(wrong.slice(0, 10).join('\n'));
   return { leaseCount: leases.count, watchEventCount: watchers.reduce((sum, { eventCount }) => sum + eventCount, 0) };
-}
-
-function leads({ running }: SimMember): boolean {
-  return running?.leadership.isLeader === true;
 }
 
 function report(seed: number, cluster: SimCluster, faultCount: number): Omit<SeedReport, keyof Lived> {

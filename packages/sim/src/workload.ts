@@ -30,8 +30,8 @@ export interface WorkloadOptions {
   readonly random: Random;
   readonly history: History;
   readonly members: readonly SimMember[];
-  /** Whether this member may be asked now; default: any. */
-  readonly asks?: (member: SimMember) => boolean;
+  /** Whom to ask now, undefined when there is nobody; default: any of the members. */
+  readonly whom?: () => SimMember | undefined;
   readonly keyCount: number;
   /** Mean virtual milliseconds a client rests between two calls. */
   readonly pauseMs: number;
@@ -70,9 +70,8 @@ export class Client {
 
   #next(): void {
     if (this.#stopped) return;
-    const { random, asks } = this.#options;
-    const members = this.#options.members.filter((member) => asks?.(member) ?? true);
-    const member = members[random.below(Math.max(1, members.length))]?.running;
+    const { members, random, whom } = this.#options;
+    const member = (whom === undefined ? members[random.below(members.length)] : whom())?.running;
     if (member === undefined) this.#rest();
     else this.#issue(member, this.#pick());
   }
