@@ -181,12 +181,17 @@ describe.runIf(oracle !== undefined)('kvd and etcd', () => {
     await client.kv.put('k0', 'last');
     const { header } = await client.kv.put('k3', 'last');
     const { revision } = header!;
-    await waitFor('the last events', 30_000, async () =>
-      logs[0]!.events.includes(`k3@${revision}`) && logs[4]!.events.includes(`k3@${revision}`) ? true : undefined,
+    const [deleted, end] = [revision - 2, `k3@${revision}`];
+    // What each is given last, for they catch up one beside the other, in pieces. An empty range and a negative revision end in an error.
+    const lasts = [end, `-k1@${deleted}`, end, `-k2@${deleted}`, end, undefined, undefined, `k0@${revision - 1}`];
+    await waitFor('the last event of each', 30_000, async () =>
+      logs.every(({ events }, i) => events.at(-1) === lasts[i]) ? true : undefined,
     );
     await client.kv.compact(revision - 1);
     const compacted = new Log(client.watch('k', { startRevision: 5, prefix: true }));
-    await waitFor('the end', 30_000, async () => (compacted.error === undefined ? undefined : true));
+    await waitFor('the errors', 30_000, async () =>
+      [logs[5]!, logs[6]!, compacted].every(({ error }) => error !== undefined) ? true : undefined,
+    );
     expect(compacted.error).toBeInstanceOf(CompactedError);
     return [...logs, compacted].map(({ events, error }) => ({
       events,
