@@ -10,17 +10,29 @@ import { ConfChange, InternalRaftRequest, KvError, MemberRecord, RequestHeader }
 /** What a caller is told: the applied result, or why there is none. */
 export type ProposalDone = (outcome: ApplyResult | KvError) => void;
 
-/** A proposal from its registration to its answer. */
-export interface Proposal {
+/**
+ * A proposal from its registration to its answer. Of a class, not a literal: when a burst of calls keeps thousands of a literal's objects
+ * alive at a time, V8 makes all later ones in the old generation, where each keeps its caller, promise and data until the next full
+ * collection.
+ */
+export class Proposal {
   readonly id: number;
   /** Encoded request, owned: becomes the entry's data. */
   readonly data: Buffer;
   /** The change of configuration that {@link data} is the encoding of; undefined for requests. */
   readonly change: ConfChange | undefined;
   readonly startedMs: number;
-  /** False once answered; a proposal nobody waits for any more is not handed to raft. */
-  waiting: boolean;
   readonly done: ProposalDone;
+  /** False once answered; a proposal nobody waits for any more is not handed to raft. */
+  waiting = true;
+
+  constructor(id: number, data: Buffer, change: ConfChange | undefined, startedMs: number, done: ProposalDone) {
+    this.id = id;
+    this.data = data;
+    this.change = change;
+    this.startedMs = startedMs;
+    this.done = done;
+  }
 }
 
 export interface ProposalsOptions {
@@ -94,7 +106,7 @@ export class Proposals {
 
   #register(id: number, data: Buffer, change: ConfChange | undefined, done: ProposalDone): Proposal {
     if (data.length > this.#options.maxRequestBytes) throw new KvError('requestTooLarge');
-    const proposal: Proposal = { id, data, change, startedMs: this.#options.clock.nowMs(), waiting: true, done };
+    const proposal = new Proposal(id, data, change, this.#options.clock.nowMs(), done);
     this.#pending.add(proposal);
     this.#options.enqueue(proposal);
     return proposal;
