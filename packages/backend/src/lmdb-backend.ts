@@ -110,10 +110,10 @@ export class LmdbEngine implements Engine {
     const committed = database.batch(() => {
       for (const [bucketId, changed] of changes.perBucket()) {
         codec.bucketId = bucketId;
-        for (const [key, value] of changed.entries()) {
+        changed.forEach((key, value) => {
           if (value === null) database.remove(key);
           else database.put(key, sealValue(bucketId, key, value));
-        }
+        });
       }
     });
     // From here until the promise settles lmdb's thread is at work: what a crash leaves is the state before or after.

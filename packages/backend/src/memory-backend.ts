@@ -251,10 +251,10 @@ class Store {
     const undo: Undo[] = [];
     this.#unshare();
     for (const [bucketId, changed] of changes.perBucket()) {
-      for (const [key, change] of changed.entries()) {
+      changed.forEach((key, change) => {
         undo.push({ bucketId, key, value: this.#rows[bucketId]?.get(key) });
         this.#set(bucketId, key, change ?? undefined);
-      }
+      });
     }
     this.#unflushed.push({ id: ++this.#lastCommitId, undo });
     this.#highestInUseBytes = Math.max(this.#highestInUseBytes, this.inUseBytes);

@@ -32,6 +32,11 @@ describe('a sorted map', () => {
         expect(map.keys()).toEqual([...model.keys()].sort(byByte));
         expect(map.size).toBe(model.size);
         expect(new Map(map.entries())).toEqual(model);
+        const visited: [string, number][] = [];
+        map.forEach((key, value) => {
+          visited.push([key, value]);
+        });
+        expect(visited).toEqual([...map.entries()]);
         for (const key of ['', 'a', '\xff\xff'])
           expect([map.get(key), map.has(key)]).toEqual([model.get(key), model.has(key)]);
       }),

@@ -79,6 +79,17 @@ export class SortedMap<V> {
     yield* this.#tail;
   }
 
+  /** {@link entries} without a pair made for each, for commits: they come to every row. */
+  forEach(visit: (key: Key, value: V) => void): void {
+    const keys = this.#keys;
+    const values = this.#values;
+    for (let at = 0; at < keys.length; at++) {
+      const value = values[at];
+      if (value !== undefined) visit(keys[at]!, value);
+    }
+    for (const [key, value] of this.#tail) visit(key, value);
+  }
+
   clone(): SortedMap<V> {
     const copy = new SortedMap<V>();
     for (const key of this.keys()) copy.set(key, this.get(key)!);

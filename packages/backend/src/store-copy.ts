@@ -57,9 +57,9 @@ export class StoreCopy {
   committed(changes: ChangeSet): void {
     for (const [bucketId, changed] of changes.perBucket()) {
       if (bucketId > this.#bucketId) break;
-      for (const [key, change] of changed.entries()) {
+      changed.forEach((key, change) => {
         if (bucketId < this.#bucketId || key < this.#from) this.#missed.setIn(bucketId, key, change);
-      }
+      });
     }
   }
 

@@ -39,6 +39,10 @@ export class RowStore {
   readonly #backend: Backend;
   readonly #checksum: Checksum;
   readonly #reader: RowReader;
+  /** The key of the row that is being built, and views of it without the end that the row begins with. */
+  readonly #keyBytes = Buffer.alloc(revisionKeyLength + 1);
+  readonly #keyStart = this.#keyBytes.subarray(0, revisionKeyLength - checksumBytes);
+  readonly #tombstoneKeyStart = this.#keyBytes.subarray(0, revisionKeyLength + 1 - checksumBytes);
 
   constructor(backend: Backend, checksum: Checksum) {
     this.#backend = backend;
@@ -77,14 +81,14 @@ export class RowStore {
       writer.byte(0x30);
       writer.bigint(lease);
     }
-    return this.#seal(writer, revisionKeyLength);
+    return this.#seal(writer, false);
   }
 
   /** Builds the row of a tombstone. */
   encodeTombstone(main: number, sub: number, key: Key): Buffer {
     const writer = this.#beginRow(main, sub, true, 1 + sizeDelimited(key.length));
     writeKey(writer, key);
-    return this.#seal(writer, revisionKeyLength + 1);
+    return this.#seal(writer, true);
   }
 
   /** Stages a row. */
@@ -123,22 +127,26 @@ export class RowStore {
     }
   }
 
-  /** Memory for the row's key and behind it the record, which is written next: the two lie as the checksum reads them. */
+  /**
+   * Memory for the row. In place of its checksum it begins with the end of its key, so that it can be summed up as it lies, behind the
+   * rest of the key.
+   */
   #beginRow(main: number, sub: number, tombstone: boolean, recordBytes: number): Writer {
-    const writer = new Writer(revisionKeyLength + Number(tombstone) + recordBytes);
-    writer.pos = writeRowKey(writer.buffer, main, sub, tombstone);
+    const writer = new Writer(checksumBytes + recordBytes);
+    const { buffer } = writer;
+    const keyBytes = this.#keyBytes;
+    const keyEnd = writeRowKey(keyBytes, main, sub, tombstone);
+    for (let i = 0; i < checksumBytes; i++) buffer[i] = keyBytes[keyEnd - checksumBytes + i]!;
+    writer.pos = checksumBytes;
     return writer;
   }
 
-  /** The row, its checksum written over the end of its key. */
-  #seal({ buffer }: Writer, keyBytes: number): Buffer {
-    const sum = this.#checksum(buffer, 0);
-    const at = keyBytes - checksumBytes;
-    buffer[at] = sum >>> 24;
-    buffer[at + 1] = sum >>> 16;
-    buffer[at + 2] = sum >>> 8;
-    buffer[at + 3] = sum;
-    return buffer.subarray(at);
+  /** The row, its checksum in place of the end of its key. */
+  #seal(writer: Writer, tombstone: boolean): Buffer {
+    const row = writer.finish();
+    const restOfKey = tombstone ? this.#tombstoneKeyStart : this.#keyStart;
+    row.writeUInt32BE(this.#checksum(row, this.#checksum(restOfKey, 0)) >>> 0, 0);
+    return row;
   }
 }
 
