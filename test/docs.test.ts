@@ -143,8 +143,11 @@ describe('names', () => {
       'max-inlined-bytecode-size',
       'max-inlined-bytecode-size-cumulative',
       'max-semi-space-size',
+      'no-allocation-site-pretenuring',
       'no-parallel-scavenge',
       'single-threaded-gc',
+      'trace-gc-nvp',
+      'trace-gc-object-stats',
       'use-largepages',
       'v8-pool-size',
     ];
