@@ -3,18 +3,15 @@
  * answer that the member puts together from stored bytes comes encoded and is decoded into views of those; that of a put comes as it is.
  */
 import { FatalError } from '@quorate/base';
-import { type CallOptions, Mailbox } from '@quorate/client';
+import type { CallOptions } from '@quorate/client';
 import type { Codec } from '@quorate/proto';
-import type { ClientStream, Metadata, Reply, ServerCall, ServerStream } from '@quorate/rpc';
+import type { Metadata, Reply, ServerCall } from '@quorate/rpc';
 
 const noMetadata: Metadata = { get: () => undefined };
 const requireLeader: Metadata = { get: (name) => (name === 'hasleader' ? 'true' : undefined) };
 
 /** What the one endpoint of an embedded member is called. */
 export const endpoint = 'embedded';
-
-/** Bytes of answers that may lie unread before the service is asked to wait. */
-const unreadBytesMax = 1024 * 1024;
 
 /**
  * Calls under way, each linked to its neighbours: a table of them would be old memory that refers to young, one more thing for the
@@ -47,7 +44,7 @@ export class OpenCalls {
 }
 
 /** What a call needs to know of its method. */
-interface LocalMethod<Res> {
+export interface LocalMethod<Res> {
   readonly path: string;
   readonly response: Codec<Res>;
 }
@@ -58,15 +55,21 @@ export abstract class LocalCall implements ServerCall {
   readonly metadata: Metadata;
   readonly timeoutMs: number | undefined;
   cancelled = false;
+  /** Lets go of a deadline or a signal, for calls that have one. */
+  release: (() => void) | undefined;
   /** Neighbours among the calls under way. */
   before: LocalCall | undefined;
   behind: LocalCall | undefined;
+  private readonly calls: OpenCalls;
   private listeners: (() => void)[] | undefined;
 
-  constructor(path: string, options: CallOptions | undefined) {
+  /** Is among `calls` until it is settled. */
+  constructor(calls: OpenCalls, path: string, options: CallOptions | undefined) {
     this.path = path;
     this.timeoutMs = options?.timeoutMs;
     this.metadata = options?.requireLeader === true ? requireLeader : noMetadata;
+    this.calls = calls;
+    calls.add(this);
   }
 
   /** Ends it from outside: tells the caller why, and the service that nobody waits any more. */
@@ -101,6 +104,11 @@ export abstract class LocalCall implements ServerCall {
     this.listeners = undefined;
     for (const listener of listeners) listener();
   }
+
+  protected settle(): void {
+    this.calls.delete(this);
+    this.release?.();
+  }
 }
 
 /** Of the promise made last. One function for all promises: one for each would be 120 bytes of garbage a call. */
@@ -113,24 +121,19 @@ const keepSettlers = (resolve: (value: unknown) => void, reject: (reason: unknow
   settlers.reject = reject;
 };
 
-/** A call with one answer; it is among the open ones until that is there. */
+/** A call with one answer. */
 export class LocalUnary<Res> extends LocalCall implements Reply<Res> {
-  /** Lets go of a deadline or a signal, for calls that have one. */
-  release: (() => void) | undefined;
   readonly promise: Promise<Res>;
   private readonly resolve: (response: Res) => void;
   private readonly reject: (error: unknown) => void;
-  private readonly calls: OpenCalls;
   private readonly response: Codec<Res>;
 
   constructor(calls: OpenCalls, method: LocalMethod<Res>, options: CallOptions | undefined) {
-    super(method.path, options);
+    super(calls, method.path, options);
     this.promise = new Promise<unknown>(keepSettlers) as Promise<Res>;
     this.resolve = settlers.resolve;
     this.reject = settlers.reject;
-    this.calls = calls;
     this.response = method.response;
-    calls.add(this);
   }
 
   get takesMessages(): boolean {
@@ -160,150 +163,10 @@ export class LocalUnary<Res> extends LocalCall implements Reply<Res> {
     this.reject(error);
     this.cancel();
   }
-
-  private settle(): void {
-    this.calls.delete(this);
-    this.release?.();
-  }
-}
-
-interface Answer<Res> {
-  readonly value: Res;
-  readonly bytes: number;
-}
-
-/** A call with a stream of answers, and for some a stream of requests. */
-export class LocalStream<Req, Res> extends LocalCall implements ServerStream<Res>, ClientStream<Req> {
-  /** Lets go of a deadline or a signal, for calls that have one. */
-  release: (() => void) | undefined;
-  readonly #response: Codec<Res>;
-  readonly #calls: OpenCalls;
-  readonly #answers = new Mailbox<Answer<Res>>({
-    onTake: ({ bytes }) => this.#taken(bytes),
-    onLeave: () => this.leave(),
-  });
-  #unreadBytes = 0;
-  #isFull = false;
-  #onDrain: (() => void) | undefined;
-  #deliver: ((request: Req) => void) | undefined;
-  #onEnd: (() => void) | undefined;
-  /** Requests that wait: for a service that paused, or that is just being told of an earlier one. */
-  readonly #waiting: Req[] = [];
-  #isPaused = false;
-  #isDelivering = false;
-
-  constructor(calls: OpenCalls, method: LocalMethod<Res>, options: CallOptions) {
-    super(method.path, options);
-    this.#response = method.response;
-    this.#calls = calls;
-    calls.add(this);
-  }
-
-  /** What the caller reads; leaving it early ends the call. */
-  async *responses(): AsyncGenerator<Res, void, undefined> {
-    for await (const { value } of this.#answers) yield value;
-  }
-
-  /** The caller's next request; ignored when the call is over. */
-  request(request: Req): void {
-    if (this.cancelled || this.#answers.hasEnded) return;
-    this.#waiting.push(request);
-    this.#deliverWaiting();
-  }
-
-  /** The caller leaves: what it has not read is dropped, and its reading ends. */
-  leave(): void {
-    this.#settle();
-    this.#answers.drop();
-    this.cancel();
-  }
-
-  /** Ends the call for both sides: the reader is told why. */
-  abort(error: unknown): void {
-    this.#settle();
-    this.#answers.abort(error);
-    this.cancel();
-  }
-
-  get queuedBytes(): number {
-    return this.#unreadBytes;
-  }
-
-  send(response: Res): boolean {
-    return this.sendEncoded(this.#response.encode(response));
-  }
-
-  sendEncoded(bytes: Buffer): boolean {
-    this.#unreadBytes += bytes.length;
-    this.#isFull = this.#unreadBytes >= unreadBytesMax;
-    this.#answers.push({ value: this.#response.decode(bytes), bytes: bytes.length });
-    return !this.#isFull;
-  }
-
-  onDrain(fn: () => void): void {
-    this.#onDrain = fn;
-  }
-
-  sendHeaders(): void {}
-
-  end(): void {
-    this.#settle();
-    this.#answers.end();
-  }
-
-  fail(error: unknown): void {
-    this.#settle();
-    this.#answers.fail(answerable(error));
-  }
-
-  onMessage(fn: (request: Req) => void): void {
-    this.#deliver = fn;
-    this.#deliverWaiting();
-  }
-
-  onEnd(fn: () => void): void {
-    this.#onEnd = fn;
-  }
-
-  /** The caller will not ask for more. */
-  noMoreRequests(): void {
-    if (!this.cancelled) this.#onEnd?.();
-  }
-
-  pause(): void {
-    this.#isPaused = true;
-  }
-
-  resume(): void {
-    this.#isPaused = false;
-    this.#deliverWaiting();
-  }
-
-  #settle(): void {
-    this.#calls.delete(this);
-    this.release?.();
-  }
-
-  #taken(bytes: number): void {
-    this.#unreadBytes -= bytes;
-    if (!this.#isFull || this.#unreadBytes > unreadBytesMax / 2) return;
-    this.#isFull = false;
-    if (!this.cancelled) this.#onDrain?.();
-  }
-
-  #deliverWaiting(): void {
-    if (this.#isDelivering || this.#deliver === undefined) return;
-    this.#isDelivering = true;
-    try {
-      while (this.#waiting.length > 0 && !this.#isPaused && !this.cancelled) this.#deliver(this.#waiting.shift()!);
-    } finally {
-      this.#isDelivering = false;
-    }
-  }
 }
 
 /** A FatalError is nobody's answer: it ends the member. */
-function answerable(error: unknown): unknown {
+export function answerable(error: unknown): unknown {
   if (error instanceof FatalError) throw error;
   return error;
 }

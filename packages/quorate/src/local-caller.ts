@@ -6,7 +6,8 @@ import type { Clock } from '@quorate/base';
 import { type BidiCall, type Caller, type CallOptions, deadlineError, RpcError } from '@quorate/client';
 import { type MethodInfo, Status } from '@quorate/proto';
 import type { BidiHandler, ServerStreamHandler, ServiceMethod, UnaryHandler } from '@quorate/rpc';
-import { endpoint, type LocalCall, LocalStream, LocalUnary, OpenCalls } from './local-call.ts';
+import { endpoint, type LocalCall, LocalUnary, OpenCalls } from './local-call.ts';
+import { LocalStream } from './local-stream.ts';
 
 type AnyUnary = UnaryHandler<unknown, unknown>;
 type AnyServerStream = ServerStreamHandler<unknown, unknown>;
