@@ -1,5 +1,5 @@
 /**
- * What comes and goes in microseconds, by number: streams, proposals, calls. A Map costs three times as much, and more than that in
+ * What comes and goes in microseconds, by number: streams, proposals. A Map costs three times as much, and more than that in
  * garbage: removal leaves a hole in it, for every so many insertions it makes a table anew, in V8's old generation once the Map has
  * lived a while, and each table it gave up keeps what was in it, callers and promises, until the next full collection.
  *

@@ -36,7 +36,7 @@ class StagedChange implements Change {
 /** What a transaction begins with: most have one change, and a list that grows from nothing makes room for seventeen. */
 const noChanges: StagedChange[] = [];
 
-/** Made by Store.write() alone. Private by keyword and not by #: private names cost 25 ns per object made. */
+/** Made by Store.write() alone. Private by keyword and not by #, as Writer is: one is made per write. */
 export class StoreWriteTxn implements WriteTxn, RangeSource {
   readonly index: TreeIndex;
   changes: StagedChange[] = noChanges;
