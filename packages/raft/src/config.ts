@@ -66,9 +66,10 @@ export interface RaftConfig {
    */
   readonly quietCommits?: boolean;
   /**
-   * A leader asks only as many followers to confirm a read as are needed, those that confirmed the last ones first. It asks everyone
-   * every so many reads, to learn who is quickest; when a follower that it asks becomes unreachable; when several reads wait; and with
-   * its next heartbeat, which is how long a read waits for a follower that fell silent. Half the messages of three members. Default false.
+   * A leader asks only as many followers to confirm a read as are needed: those that confirmed the last ones first or had the last
+   * commit first, whichever was later. It asks everyone every so many reads, to learn who is quickest; when a follower that it asks
+   * becomes unreachable; when several reads wait; and with its next heartbeat, which is how long a read waits for a follower that fell
+   * silent. Half the messages of three members. Default false.
    */
   readonly thriftyReads?: boolean;
   /** A leader that applies its own removal or demotion steps down at once. Default true. */

@@ -41,7 +41,10 @@ export class ReadOnly implements AckIndexer {
   #rounds: ReadRound[] = [];
   #lastRound = 0;
   readonly #acked = new Map<MemberId, number>();
-  /** Those who confirmed the last reads, this member left out: a quorum of the present configuration. Empty when there is none known. */
+  /**
+   * Those who confirmed the last reads or hold the last commit, this member left out: a quorum of the present configuration. Empty when
+   * there is none known.
+   */
   #quorum: readonly MemberId[] = [];
   #untilOpen = openReadEvery;
 
@@ -79,6 +82,14 @@ export class ReadOnly implements AckIndexer {
   /** Asks everyone the next time: the configuration is another, or nothing is known yet. */
   askEveryone(): void {
     this.#quorum = [];
+  }
+
+  /**
+   * These, with this member, are a quorum that holds what was committed just now, the quickest to have it. Reads ask them too, so that
+   * whoever is slower, or gets its entries several at a time, is left alone by both.
+   */
+  relyOn(quorum: readonly MemberId[]): void {
+    if (this.#thrifty) this.#quorum = quorum;
   }
 
   /** Stops relying on `id`. True when reads did. */

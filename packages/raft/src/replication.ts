@@ -82,7 +82,17 @@ function maybeSendSnapshot(raft: Raft, id: MemberId, progress: Progress): boolea
 /** Commits what a quorum holds; then everyone is told, and reads that waited for the first commit of the term begin. */
 export function advanceCommit(raft: Raft): boolean {
   if (!raft.log.maybeCommit(raft.tracker.committed(), raft.term)) return false;
+  raft.readOnly.relyOn(holders(raft, raft.log.committed));
   releaseEarlyReads(raft);
   for (const peer of raft.tracker.peers) if (peer.id !== raft.id) sendCommit(raft, peer);
   return true;
+}
+
+/** The other voters that are known to hold the entry at `index`. */
+function holders({ id: self, tracker }: Raft, index: number): MemberId[] {
+  const ids: MemberId[] = [];
+  for (const { id, progress } of tracker.peers) {
+    if (id !== self && !progress.learner && progress.match >= index) ids.push(id);
+  }
+  return ids;
 }
