@@ -46,8 +46,10 @@ export interface Settings {
   readonly directory: string;
 }
 
-/** A server that has just started is measured only after it served for so long: both rivals warm up, one also compiles. */
+/** A server that has just started is measured only after it took puts for so long: both rivals warm up, one also compiles. */
 const warmUpMs = 5_000;
+/** And each other operation for so long: a server in use does not see its first range. */
+const operationWarmUpMs = 2_000;
 const callersPerConnection = 10;
 const keyCount = 10_000;
 const basePorts = { kvd: 23_790, etcd: 24_790 } as const;
@@ -66,9 +68,11 @@ export async function measurePlan(plan: Plan, settings: Settings, versions: Map<
       const server = await startServer(kind, plan.members, join(settings.directory, kind), basePorts[kind]);
       versions.set(kind, server.version);
       try {
-        const filling = { operation: 'put', callers: 100, over: 'leader', valueBytes: 256, watchers: 0 } as const;
-        await generate(taskFor(server, filling, { warmUpMs: 0, durationMs: warmUpMs }));
+        await warmUp(server, 'put', warmUpMs);
+        let warm: Operation = 'put';
         for (const load of plan.loads) {
+          if (load.operation !== warm) await warmUp(server, load.operation, operationWarmUpMs);
+          warm = load.operation;
           const sample = await measure(server, plan.members, load, settings.seconds);
           samples.push(sample);
           process.stderr.write(`${describe(sample)}\n`);
@@ -79,6 +83,11 @@ export async function measurePlan(plan: Plan, settings: Settings, versions: Map<
     }
   }
   return samples;
+}
+
+async function warmUp(server: Server, operation: Operation, durationMs: number): Promise<void> {
+  const load: Load = { operation, callers: 100, over: 'leader', valueBytes: 256, watchers: 0 };
+  await generate(taskFor(server, load, { warmUpMs: 0, durationMs }));
 }
 
 function describe(sample: Sample): string {
