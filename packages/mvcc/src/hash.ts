@@ -8,7 +8,7 @@
  * key at all is alive at the hashed revision it counts every row that compaction leaves; so do we.
  */
 import { type Clock, keyToBytes, nextTurn } from '@quorate/base';
-import { KeyValue } from '@quorate/proto';
+import { readKeyValueKey } from '@quorate/proto';
 import { none } from './key-index.ts';
 import type { RowStore } from './row-store.ts';
 import type { StoredRow } from './stored-row.ts';
@@ -50,7 +50,7 @@ export async function hashHistory(
 
 function isKept(index: TreeIndex, row: StoredRow, at: number): boolean {
   if (row.tombstone) return false;
-  const id = index.findAny(KeyValue.decode(row.record).key.toString('latin1'), at);
+  const id = index.findAny(readKeyValueKey(row.record), at);
   return id !== none && index.versions.main(id) === row.main && index.versions.sub(id) === row.sub;
 }
 

@@ -13,6 +13,11 @@
  * | 2 | version, the count of puts since the create revision; 0 for a tombstone |
  * | 3 | sub for a put, -1 - sub for a tombstone |
  * | 4 | id of the next older version of the key, or none; for a free id the next free one |
+ *
+ * A key that is written all the time, as a lock or a leader's record is, has a chain of thousands between two compactions, and
+ * whoever follows it through the past (reads of old revisions, watches that catch up, hashes, scrubs) would walk all of it each time.
+ * So each version also leaps to the next older one of a higher rank, a number drawn from its revision: as in a treap, the way
+ * to a revision takes a number of steps like the chain's logarithm, and a new version finds where it leaps to in about two.
  */
 import { invariant } from '@quorate/base';
 
@@ -37,6 +42,8 @@ export interface Generation {
 /** All versions of all keys. */
 export class VersionTable {
   readonly #blocks: Float64Array[] = [];
+  /** Where each id leaps to, or none. What it leads to may be freed since, or taken again: see {@link #leap}. */
+  readonly #leaps: Int32Array[] = [];
   #used = 0;
   #free = none;
   #size = 0;
@@ -83,7 +90,10 @@ export class VersionTable {
       return id;
     }
     invariant(this.#used < idsMax, 'too many versions for the index', { versions: this.#used });
-    if ((this.#used & blockMask) === 0) this.#blocks.push(new Float64Array(words << blockShift));
+    if ((this.#used & blockMask) === 0) {
+      this.#blocks.push(new Float64Array(words << blockShift));
+      this.#leaps.push(new Int32Array(1 << blockShift));
+    }
     return this.#used++;
   }
 
@@ -111,13 +121,17 @@ export class VersionTable {
    */
   at(newest: number, at: number): number {
     let id = newest;
-    while (id !== none && this.main(id) > at) id = this.older(id);
+    while (id !== none && this.main(id) > at) {
+      const leap = this.#leap(id);
+      id = leap !== none && this.main(leap) > at ? leap : this.older(id);
+    }
     return id;
   }
 
-  /** Puts the chain that begins at `older` behind `id`, which was none's newer one. */
+  /** Puts the chain that begins at `older` behind `id`, which had none behind it. */
   chain(id: number, older: number): void {
     this.#block(id)[(id & blockMask) * words + 4] = older;
+    this.#setLeap(id, older);
   }
 
   /** Ends a chain at `id`. What was behind it must be freed by the caller. */
@@ -148,5 +162,32 @@ export class VersionTable {
     block[at + 2] = version;
     block[at + 3] = subWord;
     block[at + 4] = older;
+    this.#setLeap(id, older);
   }
+
+  /** An older version of the same key for `id` to go on with, passing over those between; or none. */
+  #leap(id: number): number {
+    const to = this.#leaps[id >>> blockShift]![id & blockMask]!;
+    if (to === none) return none;
+    // Compaction frees the old end of a chain: such an id says 0, or a newer revision when it was taken again.
+    const main = this.main(to);
+    return main > 0 && main < this.main(id) ? to : none;
+  }
+
+  #setLeap(id: number, older: number): void {
+    let to = older;
+    if (to !== none) {
+      const rank = rankOf(this.main(id));
+      while (to !== none && rankOf(this.main(to)) <= rank) to = this.#leap(to);
+    }
+    this.#leaps[id >>> blockShift]![id & blockMask] = to;
+  }
+}
+
+/** A number that looks drawn at random: MurmurHash3's last step, of a revision's lower 32 bits. */
+function rankOf(main: number): number {
+  let bits = main | 0;
+  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
+  return bits ^ (bits >>> 16);
 }

@@ -442,6 +442,18 @@ describe('damage', () => {
     expect(slices).toBeGreaterThan(10);
   });
 
+  test('a scrub of a key that was written all the time takes slices no larger than others', async () => {
+    const f = await Fixture.open();
+    for (let i = 0; i < 3_000; i++) {
+      f.put('hot', `${i}`);
+      if (i % 100 === 0) f.put(`other ${i}`, 'x');
+    }
+    const { currentRevision } = f.store;
+    const slices = [...f.store.scrub()].map(({ rows }) => rows);
+    expect(Math.max(...slices)).toBeLessThanOrEqual(64);
+    expect(slices.reduce((sum, rows) => sum + rows, 0)).toBe(2 * (currentRevision - 1));
+  });
+
   test('met while hashing it is answered and reported', async () => {
     const f = await damaged(([a], { backend }) => backend.put(buckets.key, a!.key, Buffer.alloc(20)));
     await expect(f.clock.settle(f.store.hashKv(0))).rejects.toThrow(CorruptionError);

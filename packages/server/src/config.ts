@@ -123,7 +123,7 @@ export const memberDefaults: Omit<MemberConfig, 'name' | 'initialCluster' | 'adv
   compactHashCheck: false,
   compactHashCheckMs: 60_000,
   scrubIntervalMs: 30_000,
-  scrubBytesPerSecond: 8 * 1024 * 1024,
+  scrubBytesPerSecond: 2 * 1024 * 1024,
   warningApplyMs: 100,
   walSegmentBytes: segmentSizeDefault,
 };

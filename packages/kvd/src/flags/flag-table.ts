@@ -219,7 +219,7 @@ export const flagTable: { readonly [Name in keyof FlagValues]: FlagSpec<FlagValu
   ),
   compactHashCheckTime: duration('Tuning', '1m', 'How often the leader compares hashes of compactions.'),
   scrubInterval: duration('Tuning', '30s', 'Pause between two searches of the store for damage (0 to disable).'),
-  scrubRateBytes: uint('Tuning', 8_388_608, 'Bytes that a search of the store for damage reads in a second.'),
+  scrubRateBytes: uint('Tuning', 2_097_152, 'Bytes that a search of the store for damage reads in a second.'),
   walSegmentBytes: uint('Tuning', 16_777_216, 'Size of a segment of the write-ahead log, filled with zeros when made.'),
 };
 
