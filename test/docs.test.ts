@@ -140,6 +140,7 @@ describe('names', () => {
       'ignore-scripts',
       'always-sparkplug',
       'heap-growing-percent',
+      'interrupt-budget',
       'max-inlined-bytecode-size',
       'max-inlined-bytecode-size-cumulative',
       'max-semi-space-size',

@@ -48,8 +48,8 @@ export interface Settings {
 
 /** A server that has just started is measured only after it took puts for so long: both rivals warm up, one also compiles. */
 const warmUpMs = 5_000;
-/** And each other operation for so long: a server in use does not see its first range. */
-const operationWarmUpMs = 2_000;
+/** And each load for so long: what a lone caller's requests run through is not what those of a hundred do. */
+const loadWarmUpMs = 5_000;
 const callersPerConnection = 10;
 const keyCount = 10_000;
 const basePorts = { kvd: 23_790, etcd: 24_790 } as const;
@@ -68,11 +68,9 @@ export async function measurePlan(plan: Plan, settings: Settings, versions: Map<
       const server = await startServer(kind, plan.members, join(settings.directory, kind), basePorts[kind]);
       versions.set(kind, server.version);
       try {
-        await warmUp(server, 'put', warmUpMs);
-        let warm: Operation = 'put';
+        await warmUp(server, firstLoad, warmUpMs);
         for (const load of plan.loads) {
-          if (load.operation !== warm) await warmUp(server, load.operation, operationWarmUpMs);
-          warm = load.operation;
+          await warmUp(server, load, loadWarmUpMs);
           const sample = await measure(server, plan.members, load, settings.seconds);
           samples.push(sample);
           process.stderr.write(`${describe(sample)}\n`);
@@ -85,8 +83,9 @@ export async function measurePlan(plan: Plan, settings: Settings, versions: Map<
   return samples;
 }
 
-async function warmUp(server: Server, operation: Operation, durationMs: number): Promise<void> {
-  const load: Load = { operation, callers: 100, over: 'leader', valueBytes: 256, watchers: 0 };
+const firstLoad: Load = { operation: 'put', callers: 100, over: 'leader', valueBytes: 256, watchers: 0 };
+
+async function warmUp(server: Server, load: Load, durationMs: number): Promise<void> {
   await generate(taskFor(server, load, { warmUpMs: 0, durationMs }));
 }
 
