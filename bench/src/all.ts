@@ -3,7 +3,7 @@
  *
  *   npm run bench:all -- [--quick] [--steps load,pauses] [--output bench/results/figures.json]
  *
- * About an hour; `--quick`, which is for trying it out, about ten minutes. Steps that are not named keep what the file holds of
+ * An hour and a quarter; `--quick`, which is for trying it out, a quarter of an hour. Steps that are not named keep what the file holds of
  * them. A step that fails is said so, and the others are run. `npm run bench:page` makes the page of it.
  */
 import { spawn } from 'node:child_process';
