@@ -46,10 +46,12 @@ export interface Settings {
   readonly directory: string;
 }
 
-/** A server that has just started is measured only after it took puts for so long: both rivals warm up, one also compiles. */
+/**
+ * A server that has just started first takes this load, and then each load before it is measured, for so long: both rivals warm up, one
+ * also compiles, and what a lone caller's requests run through is not what those of a hundred do.
+ */
+const firstLoad: Load = { operation: 'put', callers: 100, over: 'leader', valueBytes: 256, watchers: 0 };
 const warmUpMs = 5_000;
-/** And each load for so long: what a lone caller's requests run through is not what those of a hundred do. */
-const loadWarmUpMs = 5_000;
 const callersPerConnection = 10;
 const keyCount = 10_000;
 const basePorts = { kvd: 23_790, etcd: 24_790 } as const;
@@ -68,9 +70,9 @@ export async function measurePlan(plan: Plan, settings: Settings, versions: Map<
       const server = await startServer(kind, plan.members, join(settings.directory, kind), basePorts[kind]);
       versions.set(kind, server.version);
       try {
-        await warmUp(server, firstLoad, warmUpMs);
+        await warmUp(server, firstLoad);
         for (const load of plan.loads) {
-          await warmUp(server, load, loadWarmUpMs);
+          await warmUp(server, load);
           const sample = await measure(server, plan.members, load, settings.seconds);
           samples.push(sample);
           process.stderr.write(`${describe(sample)}\n`);
@@ -83,10 +85,8 @@ export async function measurePlan(plan: Plan, settings: Settings, versions: Map<
   return samples;
 }
 
-const firstLoad: Load = { operation: 'put', callers: 100, over: 'leader', valueBytes: 256, watchers: 0 };
-
-async function warmUp(server: Server, load: Load, durationMs: number): Promise<void> {
-  await generate(taskFor(server, load, { warmUpMs: 0, durationMs }));
+async function warmUp(server: Server, load: Load): Promise<void> {
+  await generate(taskFor(server, load, { warmUpMs: 0, durationMs: warmUpMs }));
 }
 
 function describe(sample: Sample): string {
